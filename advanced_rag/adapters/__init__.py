@@ -1,0 +1,1 @@
+"""One folder or file an outside thing; the only place that imports its driver."""

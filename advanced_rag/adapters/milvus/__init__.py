@@ -1,0 +1,1 @@
+"""Milvus: the embedded engine or a server, one code path; this folder is the only one that imports pymilvus."""

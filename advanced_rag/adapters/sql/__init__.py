@@ -1,0 +1,1 @@
+"""The relational database: Postgres through asyncpg, SQLite through aiosqlite, one code for both."""

@@ -1,0 +1,1 @@
+"""HTTP and nothing else: parse a request, call one service method, render its answer or its error."""

@@ -1,0 +1,122 @@
+"""What the routers are given: services by their shapes, and the threads for what would hold up the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.requests import Request
+
+from advanced_rag.concurrency.async_executor import AsyncExecutor
+from advanced_rag.domain.documents import DocumentId, Tenant
+from advanced_rag.exceptions import Starting
+from advanced_rag.ports.documents import DocumentRecord, Page
+from advanced_rag.services.answering import Answer, ChatQuery
+from advanced_rag.services.health import HealthReport, Readiness
+from advanced_rag.services.ingest_outcome import IngestOutcome
+from advanced_rag.services.preparation import GivenDocument
+from advanced_rag.services.retrieval_query import Retrieval, RetrievalQuery
+
+
+class Retrieving(Protocol):
+    """Answers queries with passages."""
+
+    async def retrieve(self, query: RetrievalQuery) -> Retrieval:
+        """Raises ValidationError for a filter or mode that cannot be, RetrievalError where no lane answers."""
+        ...
+
+
+class Indexing(Protocol):
+    """Takes documents in, and out."""
+
+    async def ingest(self, tenant: Tenant, documents: Sequence[GivenDocument]) -> list[IngestOutcome]:
+        """One outcome a document, in order."""
+        ...
+
+    async def delete(self, tenant: Tenant, document_id: DocumentId) -> bool:
+        """False where there is no such document."""
+        ...
+
+
+class Reading(Protocol):
+    """Shows documents as they stand."""
+
+    async def document(self, tenant: Tenant, document_id: DocumentId) -> tuple[DocumentRecord, str]:
+        """The record and the whole text. Raises NotFound."""
+        ...
+
+    async def documents(
+        self, tenant: Tenant, *, limit: int, cursor: str | None = None, domain: str | None = None
+    ) -> Page[DocumentRecord]:
+        """A page of them by id."""
+        ...
+
+
+class Answering(Protocol):
+    """Answers messages with citations."""
+
+    async def answer(self, query: ChatQuery) -> Answer:
+        """Raises NotFound for a session that is not the tenant's."""
+        ...
+
+
+class Health(Protocol):
+    """Says how things were at the last look; asks nobody."""
+
+    def report(self) -> HealthReport:
+        """Every component."""
+        ...
+
+    def readiness(self) -> Readiness:
+        """Whether this process should be sent requests."""
+        ...
+
+    def alive(self) -> bool:
+        """Whether the event loop ticks."""
+        ...
+
+
+class ApiServices(Protocol):
+    """Everything that the routers call."""
+
+    @property
+    def retrieval(self) -> Retrieving:
+        """Behind `/v1/retrieve`."""
+        ...
+
+    @property
+    def indexing(self) -> Indexing:
+        """Behind `/v1/ingest` and deletes."""
+        ...
+
+    @property
+    def documents(self) -> Reading:
+        """Behind `/v1/documents`."""
+        ...
+
+    @property
+    def answering(self) -> Answering:
+        """Behind `/v1/chat`."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """Behind `/healthz`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """What the lifespan puts on the application."""
+
+    services: ApiServices
+    executor: AsyncExecutor
+
+
+def state_of(request: Request) -> ApiState:
+    """The state of the application that serves a request. Raises Starting before its lifespan has begun."""
+    state = getattr(request.app.state, "api", None)
+    if not isinstance(state, ApiState):
+        raise Starting("this process has not finished starting", retry_after_s=None)
+    return state

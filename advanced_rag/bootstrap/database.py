@@ -1,0 +1,116 @@
+"""The database of record: one pool, every store over it, each behind the database's guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from advanced_rag.adapters.guarded import (
+    GuardedCollectionRegistry,
+    GuardedConversationStore,
+    GuardedDocumentReader,
+    GuardedDocumentStore,
+    GuardedFeedbackStore,
+    GuardedRetention,
+    GuardedVersionSweep,
+)
+from advanced_rag.adapters.sql.collection_registry import SqlCollectionRegistry
+from advanced_rag.adapters.sql.conversation_store import SqlConversationStore
+from advanced_rag.adapters.sql.db_pool import DbPool
+from advanced_rag.adapters.sql.document_reader import SqlDocumentReader
+from advanced_rag.adapters.sql.document_store import SqlDocumentStore
+from advanced_rag.adapters.sql.engine import EngineValues
+from advanced_rag.adapters.sql.feedback_store import SqlFeedbackStore
+from advanced_rag.adapters.sql.migrate import migrate
+from advanced_rag.adapters.sql.retention import SqlRetention
+from advanced_rag.adapters.sql.schema_version import check_schema
+from advanced_rag.adapters.sql.version_sweep import SqlVersionSweep
+from advanced_rag.bootstrap.guards import Guards
+from advanced_rag.config import Settings
+from advanced_rag.ports.collections import CollectionRegistry
+from advanced_rag.ports.conversations import ConversationStore, FeedbackStore, Retention
+from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionSweep
+from advanced_rag.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Every store over one pool. `lookups` is `reader` with the short limit of a retrieval's look-up (R5.1)."""
+
+    pool: DbPool
+    documents: DocumentStore
+    reader: DocumentReader
+    lookups: DocumentReader
+    sweep: VersionSweep
+    collections: CollectionRegistry
+    conversations: ConversationStore
+    feedback: FeedbackStore
+    retention: Retention
+
+
+def engine_values(settings: Settings) -> EngineValues:
+    """What the pool is made of."""
+    database = settings.database
+    return EngineValues(
+        url=settings.database_url,
+        pool_size=database.pool_size,
+        max_overflow=database.max_overflow,
+        pool_timeout_s=database.pool_timeout_s,
+        pool_recycle_s=database.pool_recycle_s,
+        pre_ping=database.pre_ping,
+        statement_timeout_s=database.statement_timeout_s,
+        prepared_statements=database.prepared_statements,
+        application_name=database.application_name,
+    )
+
+
+async def check_database(settings: Settings) -> None:
+    """Bring an embedded database to this version's schema; look at any other. Raises SchemaMismatch."""
+    if settings.database_is_embedded:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        await migrate(settings.database_url)
+        return
+    pool = DbPool(engine_values(settings))
+    try:
+        await check_schema(pool)
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, guards: Guards, metrics: Metrics) -> AsyncIterator[Database]:
+    """The stores of this process. Raises SchemaMismatch; anything else wrong with the database shows when it is used."""
+    await check_database(settings)
+    pool = DbPool(engine_values(settings), _PoolMetrics(metrics))
+    guard = guards.database()
+    limit_s = settings.retrieval.database_timeout_s
+    reader = SqlDocumentReader(pool)
+    try:
+        yield Database(
+            pool=pool,
+            documents=GuardedDocumentStore(SqlDocumentStore(pool), guard),
+            reader=GuardedDocumentReader(reader, guard),
+            lookups=GuardedDocumentReader(reader, guard.limited(attempt_timeout_s=limit_s, total_s=limit_s)),
+            sweep=GuardedVersionSweep(SqlVersionSweep(pool), guard),
+            collections=GuardedCollectionRegistry(SqlCollectionRegistry(pool), guard),
+            conversations=GuardedConversationStore(SqlConversationStore(pool), guard),
+            feedback=GuardedFeedbackStore(SqlFeedbackStore(pool), guard),
+            retention=GuardedRetention(SqlRetention(pool), guard),
+        )
+    finally:
+        await pool.close()
+
+
+class _PoolMetrics:
+    """Counts what the pool hands out."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def checked_out(self, *, reused: bool) -> None:
+        """One more connection was given."""
+        self._metrics.pool_checkouts.labels("true" if reused else "false").inc()
+
+    def refused(self) -> None:
+        """Counted by the guard and the problem that the caller gets."""

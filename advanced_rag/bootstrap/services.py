@@ -1,0 +1,216 @@
+"""Every part of the service, opened from the outside in and closed in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from advanced_rag.adapters.milvus.engine import EmbeddedMilvus
+from advanced_rag.bootstrap.database import Database, open_database
+from advanced_rag.bootstrap.embedding import OpenEncoder, open_encoder
+from advanced_rag.bootstrap.guards import Guards
+from advanced_rag.bootstrap.health import build_health
+from advanced_rag.bootstrap.indexes import Indexes, build_indexes, open_connection
+from advanced_rag.concurrency.async_executor import AsyncExecutor
+from advanced_rag.config import Settings
+from advanced_rag.domain.documents import Lane
+from advanced_rag.feature_flags import FeatureFlags
+from advanced_rag.ports.collections import CollectionRecord
+from advanced_rag.services.answering import AnsweringService, AnsweringValues
+from advanced_rag.services.documents import DocumentsService
+from advanced_rag.services.health import HealthService
+from advanced_rag.services.indexing import IndexingService, IndexingValues
+from advanced_rag.services.ingest_outcome import IngestOutcome
+from advanced_rag.services.ingest_progress import IngestProgress
+from advanced_rag.services.lane_search import DenseLane, LaneSearch
+from advanced_rag.services.preparation import Preparation
+from advanced_rag.services.retrieval import RetrievalService, RetrievalValues
+from advanced_rag.services.sweeping import SweepingService
+from advanced_rag.services.version_map import VersionMap
+from advanced_rag.telemetry.metrics import Metrics
+from advanced_rag.telemetry.resilience_events import ResilienceEvents
+
+logger = logging.getLogger(__name__)
+
+_PREPARATION_THREADS = 1  # cutting and analysing hold the interpreter: a second thread would only take turns
+_PREPARATION_QUEUE = 64
+_FIRST_PREPARATION_S = 60.0  # how long a start waits for Milvus before it goes on without (R5.4)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the API calls."""
+
+    retrieval: RetrievalService
+    indexing: IndexingService
+    documents: DocumentsService
+    answering: AnsweringService
+    health: HealthService
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+    """Build every part once. Raises SchemaMismatch, EmbeddingGenerationError: without these nothing can be served."""
+    guards = Guards(settings, metrics, ResilienceEvents(metrics))
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings, guards, metrics))
+        connection, engine = await stack.enter_async_context(open_connection(settings))
+        semantic = await stack.enter_async_context(
+            open_encoder(settings, settings.embedding.model, Lane.SEMANTIC, guards, metrics)
+        )
+        domains = {
+            domain: await stack.enter_async_context(open_encoder(settings, model, Lane.DOMAIN, guards, metrics))
+            for domain, model in settings.domain.encoders.items()
+        }
+        records = await _records(database, semantic, domains)
+        indexes = build_indexes(settings, connection, records, guards, metrics)
+        workers = AsyncExecutor("preparation", threads=_PREPARATION_THREADS, max_waiting=_PREPARATION_QUEUE)
+        stack.push_async_callback(workers.close, grace_s=1.0)
+        services = _composed(settings, database, indexes, semantic, domains, guards, metrics, workers)
+        background = await stack.enter_async_context(_background())
+        if engine is not None:
+            await engine.start(indexes.preparation.prepare)
+        background.append(asyncio.create_task(indexes.preparation.keep_trying(), name="prepare-collections"))
+        await _first_preparation(indexes, engine)
+        sweeping = _sweeping(settings, database, indexes)
+        background.append(asyncio.create_task(sweeping.run(), name="sweep"))
+        background.append(asyncio.create_task(services.health.run(), name="probe"))
+        yield services
+
+
+@asynccontextmanager
+async def _background() -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Tasks that run as long as the process: owned here, cancelled and awaited at the end."""
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _records(
+    database: Database, semantic: OpenEncoder, domains: Mapping[str, OpenEncoder]
+) -> list[CollectionRecord]:
+    """The active collection of every lane and domain, registered now where there is none."""
+    model = semantic.encoder.model
+    registry = database.collections
+    records = [
+        await registry.register(lane, "", model_digest=model.digest, dimension=model.dimensions)
+        for lane in (Lane.SEMANTIC, Lane.SPARSE)
+    ]
+    for domain, opened in domains.items():
+        own = opened.encoder.model
+        records.append(await registry.register(Lane.DOMAIN, domain, model_digest=own.digest, dimension=own.dimensions))
+    for record in records:
+        if record.lane is Lane.SEMANTIC and record.model_digest != model.digest:
+            logger.critical("the semantic collection holds vectors of another model: reindex it")
+    return records
+
+
+async def _first_preparation(indexes: Indexes, engine: EmbeddedMilvus | None) -> None:
+    """Ready means loaded and searched once; a Milvus that is down does not keep the service from starting."""
+    try:
+        async with asyncio.timeout(_FIRST_PREPARATION_S):
+            if engine is not None:
+                await engine.wait_ready()
+            await indexes.preparation.done.wait()
+    except TimeoutError:
+        logger.warning("Milvus is not ready; serving without it until it is")
+
+
+def _composed(
+    settings: Settings,
+    database: Database,
+    indexes: Indexes,
+    semantic: OpenEncoder,
+    domains: Mapping[str, OpenEncoder],
+    guards: Guards,
+    metrics: Metrics,
+    workers: AsyncExecutor,
+) -> Services:
+    features = FeatureFlags(**settings.features.model_dump())
+    versions = VersionMap()
+    semantic_lane = DenseLane(semantic.encoder, indexes.semantic)
+    domain_lanes = {domain: DenseLane(opened.encoder, indexes.domains[domain]) for domain, opened in domains.items()}
+    retrieval = RetrievalService(
+        lanes=LaneSearch(
+            semantic=semantic_lane,
+            sparse=indexes.sparse,
+            domains=domain_lanes,
+            cutoff_s=settings.retrieval.lane_cutoff_s,
+            cutoff_after_first_s=settings.retrieval.lane_cutoff_after_first_s,
+        ),
+        reader=database.lookups,
+        passages=indexes.passages,
+        versions=versions,
+        declared=settings.filters.fields,
+        features=features,
+        values=RetrievalValues(
+            fusion=settings.retrieval.fusion,
+            weights=settings.retrieval.weights,
+            candidates=settings.retrieval.candidates,
+            grace_s=settings.ingest.grace_s,
+            allow_degraded_reads=settings.retrieval.degraded_reads == "allow",
+        ),
+    )
+
+    def record(outcomes: Sequence[IngestOutcome]) -> None:
+        for outcome in outcomes:
+            metrics.ingested_documents.labels(outcome.status.value).inc()
+            metrics.ingested_chunks.inc(outcome.chunks)
+
+    indexing = IndexingService(
+        store=database.documents,
+        preparation=Preparation(
+            tokenizer=semantic.tokenizer,
+            declared=settings.filters.fields,
+            max_tokens=settings.chunking.max_tokens,
+            overlap_tokens=settings.chunking.overlap_tokens,
+            window_tokens=semantic.encoder.model.max_tokens,
+        ),
+        workers=workers,
+        semantic=semantic_lane,
+        sparse=indexes.sparse,
+        domains=domain_lanes,
+        versions=versions,
+        values=IndexingValues(
+            documents_per_group=settings.ingest.documents_per_group,
+            groups_in_flight=settings.ingest.groups_in_flight,
+            encode_batch=settings.embedding.batch_size,
+            lease_s=settings.ingest.lease_s,
+        ),
+        listener=IngestProgress(interval_s=settings.ingest.progress_interval_s, record=record),
+    )
+    answering = AnsweringService(
+        retrieval=retrieval,
+        encoder=semantic.encoder,
+        conversations=database.conversations,
+        values=AnsweringValues(
+            max_sentences=settings.answers.max_sentences,
+            min_similarity=settings.answers.min_similarity,
+            require_grounding=settings.answers.require_grounding,
+        ),
+    )
+    return Services(
+        retrieval=retrieval,
+        indexing=indexing,
+        documents=DocumentsService(database.reader),
+        answering=answering,
+        health=build_health(settings, database, indexes, guards, features),
+    )
+
+
+def _sweeping(settings: Settings, database: Database, indexes: Indexes) -> SweepingService:
+    ingest = settings.ingest
+    return SweepingService(
+        versions=database.sweep,
+        indexes=indexes.all,
+        grace_s=ingest.grace_s,
+        batch=ingest.sweep_batch,
+        interval_s=ingest.sweep_interval_s,
+    )

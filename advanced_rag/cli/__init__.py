@@ -1,0 +1,1 @@
+"""The command line; each command in a file of its own."""

@@ -1,0 +1,1 @@
+"""Running work off the event loop, in batches and once. They know nothing of what they run."""

@@ -1,0 +1,1 @@
+"""Protocols: what the services need from the outside, in the services' words."""

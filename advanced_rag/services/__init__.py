@@ -1,0 +1,1 @@
+"""Use cases: each service holds ports and decides what happens when one of them fails."""

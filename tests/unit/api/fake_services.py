@@ -1,0 +1,213 @@
+"""Services without anything behind them, and an application over them that a test can ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+from fastapi import FastAPI
+
+from advanced_rag.api.app import ApiOptions, create_app
+from advanced_rag.domain.documents import ChunkId, DocumentId, Lane, Passage, Tenant
+from advanced_rag.exceptions import NotFound
+from advanced_rag.ports.documents import DocumentRecord, Page
+from advanced_rag.services.answering import Answer, ChatQuery, Citation
+from advanced_rag.services.health import ComponentHealth, ComponentState, HealthReport, Readiness
+from advanced_rag.services.ingest_outcome import IngestOutcome, IngestStatus
+from advanced_rag.services.preparation import GivenDocument
+from advanced_rag.services.retrieval_query import LaneShare, Retrieval, RetrievalQuery, RetrievedPassage
+from advanced_rag.telemetry.metrics import Metrics
+
+PASSAGE = Passage(
+    chunk_id=ChunkId("c_1"),
+    document_id=DocumentId("keys"),
+    version=1,
+    title="Key register",
+    domain="",
+    text="Spare keys hang in cabinet B.",
+    start=0,
+    end=29,
+    heading="",
+    metadata={"lang": "en", "none": None},
+)
+RECORD = DocumentRecord(
+    id=DocumentId("keys"),
+    version=1,
+    title="Key register",
+    domain="",
+    metadata={"lang": "en"},
+    content_hash="0",
+    chunk_count=1,
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    updated_at=datetime(2026, 1, 2, tzinfo=UTC),
+)
+
+
+@dataclass
+class FakeServices:
+    """Answers at once, or raises `error`, or hangs until `released`; remembers what it was asked."""
+
+    error: BaseException | None = None
+    hangs: bool = False
+    stale: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: bool = False
+    queries: list[RetrievalQuery] = field(default_factory=list)
+    messages: list[ChatQuery] = field(default_factory=list)
+    ingested: list[GivenDocument] = field(default_factory=list)
+    outcome_of: Callable[[GivenDocument], IngestOutcome] | None = None
+    stored: dict[str, str] = field(default_factory=lambda: {"keys": PASSAGE.text})
+    readiness_answer: Readiness = field(default_factory=lambda: Readiness(ready=True, status="ready"))
+    ticking: bool = True
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def retrieval(self) -> FakeServices:
+        return self
+
+    @property
+    def indexing(self) -> FakeServices:
+        return self
+
+    @property
+    def answering(self) -> FakeServices:
+        return self
+
+    @property
+    def health(self) -> FakeServices:
+        return self
+
+    @property
+    def documents(self) -> FakeReader:
+        return FakeReader(self)
+
+    async def act(self) -> None:
+        self.entered.set()
+        if self.hangs:
+            try:
+                await self.released.wait()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+        if self.error is not None:
+            raise self.error
+
+    async def retrieve(self, query: RetrievalQuery) -> Retrieval:
+        self.queries.append(query)
+        await self.act()
+        shares = {Lane.SPARSE: LaneShare(rank=1, score=3.5, contribution=0.4)}
+        return Retrieval(
+            results=(RetrievedPassage(passage=PASSAGE, score=0.8, rank=1, lanes=shares),),
+            degraded=self.degraded,
+            timings_ms={"search": 1.234567},
+            coverage={Lane.SPARSE: 1.0},
+        )
+
+    async def answer(self, query: ChatQuery) -> Answer:
+        self.messages.append(query)
+        await self.act()
+        citation = Citation(
+            n=1,
+            chunk_id=PASSAGE.chunk_id,
+            document_id=PASSAGE.document_id,
+            title=PASSAGE.title,
+            start=0,
+            end=29,
+            score=0.8,
+            text=PASSAGE.text,
+        )
+        return Answer(
+            answer="Spare keys hang in cabinet B. [1]",
+            citations=(citation,),
+            grounded=True,
+            degraded=self.degraded,
+            session_id="s_1",
+            message_id="m_1",
+            persisted=True,
+            finish_reason="stop",
+            usage={"total_tokens": 0},
+        )
+
+    async def ingest(self, tenant: Tenant, documents: Sequence[GivenDocument]) -> list[IngestOutcome]:
+        assert tenant
+        self.ingested.extend(documents)
+        await self.act()
+        return [self.outcome_of(document) if self.outcome_of else _indexed(document) for document in documents]
+
+    async def delete(self, tenant: Tenant, document_id: DocumentId) -> bool:
+        assert tenant
+        await self.act()
+        return self.stored.pop(document_id, None) is not None
+
+    def report(self) -> HealthReport:
+        component = ComponentHealth("database", ComponentState.OK, 1.25, 0.5, None, "closed", {})
+        ready = self.readiness_answer.ready
+        return HealthReport(
+            "ok" if ready else "unavailable", ready, (component,), "0.1.0", 3.14159, {"enable_cache": True}
+        )
+
+    def readiness(self) -> Readiness:
+        return self.readiness_answer
+
+    def alive(self) -> bool:
+        return self.ticking
+
+
+@dataclass(frozen=True)
+class FakeReader:
+    services: FakeServices
+
+    async def document(self, tenant: Tenant, document_id: DocumentId) -> tuple[DocumentRecord, str]:
+        assert tenant
+        await self.services.act()
+        if document_id not in self.services.stored:
+            raise NotFound("there is no such document")
+        return RECORD, self.services.stored[document_id]
+
+    async def documents(
+        self, tenant: Tenant, *, limit: int, cursor: str | None = None, domain: str | None = None
+    ) -> Page[DocumentRecord]:
+        assert tenant
+        assert limit
+        await self.services.act()
+        return Page((RECORD,), cursor or domain)
+
+
+def _indexed(document: GivenDocument) -> IngestOutcome:
+    return IngestOutcome(DocumentId(document.id or "d_made"), IngestStatus.INDEXED, version=1, chunks=1)
+
+
+@dataclass
+class Api:
+    """A running application, its fakes and a client."""
+
+    app: FastAPI
+    services: FakeServices
+    metrics: Metrics
+    client: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def running_api(
+    options: ApiOptions | None = None, *, client: tuple[str, int] = ("127.0.0.1", 1)
+) -> AsyncIterator[Api]:
+    """The application with its lifespan entered: `httpx.ASGITransport` starts none."""
+    services = FakeServices()
+    metrics = Metrics(version="test")
+
+    @asynccontextmanager
+    async def open_services() -> AsyncIterator[FakeServices]:
+        yield services
+
+    app = create_app(open_services, metrics=metrics, options=options)
+    transport = httpx.ASGITransport(app, client=client)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+    ):
+        yield Api(app, services, metrics, http)
