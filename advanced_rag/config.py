@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from advanced_rag.domain.documents import Lane
+from advanced_rag.domain.extraction import GROUNDED_SCORE
 from advanced_rag.domain.filter_fields import check_declared_fields
 from advanced_rag.domain.filters import FieldType
 from advanced_rag.domain.fusion import FusionMethod
@@ -219,7 +220,8 @@ class AnswerSettings(Section):
     """Extractive answers."""
 
     max_sentences: PositiveInt = 3
-    min_similarity: float = Field(default=0.5, ge=-1, le=1)
+    max_candidates: PositiveInt = 40
+    grounded_score: float = Field(default=GROUNDED_SCORE, ge=0, le=1)
     require_grounding: bool = True
 
 

@@ -1,0 +1,1 @@
+"""Scripts: benchmarks, and pages made from the code."""

@@ -2,8 +2,8 @@
 
     python scripts/benchmark_quality.py FOLDER [--limit N] [--encoder]
 
-Prints nDCG@10, recall@100 and MRR@10 of semantic, sparse and hybrid, the p50 and p95 of single all-different hybrid queries,
-the speed of the ingest, and with `--encoder` that of the bare encoder on chunks of the same set.
+Prints nDCG@10, recall@100 and MRR@10 of semantic, sparse and hybrid, the p50 and p95 of single all-different hybrid
+queries, the speed of the ingest, and with `--encoder` that of the bare encoder on chunks of the same set.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes docs/SETTINGS.md from the settings themselves, so that the page cannot say anything else.
 
-    python scripts/build_settings_page.py
+python scripts/build_settings_page.py
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from advanced_rag.config import PREFIX, Settings
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "SETTINGS.md"
 HEAD: Final = """# Settings
 
-Read from `config.yaml` (another file: `RAG__CONFIG_FILE`), then from the environment, which rules. An unknown name stops the
-start. `python -m advanced_rag config` prints what is in force. Units are in the names: `_s` seconds, `_tokens`, `_rows`.
+Read from `config.yaml` (another file: `RAG__CONFIG_FILE`), then from the environment, which rules. An unknown name
+stops the
+start. `python -m advanced_rag config` prints what is in force. Units are in the names: `_s` seconds, `_tokens`,
+`_rows`.
 """
 
 

@@ -80,7 +80,10 @@ async def check_database(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_database(settings: Settings, guards: Guards, metrics: Metrics) -> AsyncIterator[Database]:
-    """The stores of this process. Raises SchemaMismatch; anything else wrong with the database shows when it is used."""
+    """The stores of this process.
+
+    Raises SchemaMismatch; anything else wrong with the database shows when it is used.
+    """
     await check_database(settings)
     pool = DbPool(engine_values(settings), _PoolMetrics(metrics))
     guard = guards.database()

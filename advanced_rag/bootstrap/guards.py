@@ -48,7 +48,7 @@ class Guards:
         )
 
     def database(self) -> Guard:
-        """Around the stores: as many permits as the pool has connections, so that the pool itself is never waited for."""
+        """Around the stores: as many permits as the pool has connections, so that the pool is never waited for."""
         database = self.settings.database
         permits = database.pool_size + database.max_overflow
         return self._made(

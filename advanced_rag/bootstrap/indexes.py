@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Preparation:
-    """Makes, checks, loads and searches every collection once, until that has worked; again after the engine restarted."""
+    """Makes, checks, loads and searches every collection once, until that works; again after the engine restarted."""
 
     connection: MilvusConnection
     records: Sequence[CollectionRecord]

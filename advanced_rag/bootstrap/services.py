@@ -189,10 +189,13 @@ def _composed(
     answering = AnsweringService(
         retrieval=retrieval,
         encoder=semantic.encoder,
+        tokenizer=semantic.tokenizer,
+        workers=workers,
         conversations=database.conversations,
         values=AnsweringValues(
             max_sentences=settings.answers.max_sentences,
-            min_similarity=settings.answers.min_similarity,
+            max_candidates=settings.answers.max_candidates,
+            grounded_score=settings.answers.grounded_score,
             require_grounding=settings.answers.require_grounding,
         ),
     )

@@ -1,4 +1,4 @@
-"""`serve`: uvicorn with the options that the service needs; whatever can be known to be wrong is said before it starts."""
+"""`serve`: uvicorn with the options that the service needs; what can be known to be wrong is said before it starts."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ _ITEM: Final = re.compile(
     r"[-*+\u2022\u2023\u25aa\u2013\u2014]\s|\(?[0-9]{1,3}[.)]\s|\(?[A-Za-z][.)]\s|#{1,6}\s|\||>|```|~~~"
 )
 _NEXT_WORD: Final = re.compile(rf"\s*[{re.escape(_OPENERS)}]{{0,4}}(?P<word>[^\W_]{{0,12}})")
-_LAST_WORD: Final = re.compile(r"[\w.]{1,16}\Z")
-_DOTTED: Final = re.compile(r"[^\W\d_](?:\.[^\W\d_])*")
-_LOOK_BACK_CHARS: Final = 16
+_LAST_WORD: Final = re.compile(r"(?P<before>[^\W\d_]*\.?)[\s(]*(?P<word>\b[\w.]{1,16})\Z")
+_DOTTED: Final = re.compile(r"[^\W\d_](?:\.[^\W\d_])+")
+_LOOK_BACK_CHARS: Final = 32
 _MAX_NUMBERING_CHARS: Final = 4
 
 # A full stop after these never ends a sentence. Those that may ("etc.", "Inc.") are left to the next word.
@@ -109,11 +109,17 @@ def _is_abbreviated(text: str, start: int, stop: int, next_word: str) -> bool:
     last = _LAST_WORD.search(text[max(start, stop - _LOOK_BACK_CHARS) : stop])
     if last is None:
         return False
-    word = last.group().casefold()
+    word = last["word"].casefold()
     if word in _ABBREVIATIONS or (word in _BEFORE_NUMBERS and next_word[:1].isdigit()):
         return True
     if word.isdigit():
         is_numbering = stop - start <= _MAX_NUMBERING_CHARS and text[start:stop].strip().isdigit()
         return is_numbering or next_word in _AFTER_ORDINAL
-    # "J. Smith", "the U.S. Senate", but not "vitamin C. The".
-    return _DOTTED.fullmatch(word) is not None and bool(next_word) and next_word not in FUNCTION_WORDS["en"]
+    if not next_word or next_word in FUNCTION_WORDS["en"]:
+        return False
+    if len(word) == 1 and word.isalpha():
+        # An initial: "J. Smith", "by J. Smith", "George W. Bush", but not "hepatitis B. Patients", "in cabinet B. Ask".
+        before = last["before"]
+        is_initial = not before or not before[0].islower() or before in FUNCTION_WORDS["en"]
+        return is_initial or len(next_word) == 1  # "z. B."
+    return _DOTTED.fullmatch(word) is not None  # "the U.S. Senate"

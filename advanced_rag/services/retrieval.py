@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from advanced_rag.constants import MILLISECONDS_PER_SECOND, MILVUS_MAX_LIMIT
 from advanced_rag.domain.documents import ChunkId, Lane, Passage, Tenant
-from advanced_rag.domain.filter_matching import matches, simplified
 from advanced_rag.domain.filter_fields import readable_field_values
+from advanced_rag.domain.filter_matching import matches, simplified
 from advanced_rag.domain.filter_parser import parse_filter
 from advanced_rag.domain.filters import AllOf, Comparator, Compare, Constant, DeclaredFields, Filter
 from advanced_rag.domain.fusion import FusedHit, FusionMethod, fuse
@@ -79,7 +79,7 @@ class RetrievalService:
             answers = await self.lanes.search(LaneRequest(query.tenant, query.text, lanes, query.domain, where, limit))
             if not answers.rankings:
                 raise RetrievalError({lane.value: reason for lane, reason in answers.reasons.items()})
-            fused = fuse(answers.rankings, method=self.values.fusion, weights=self.values.weights)
+            fused = fuse(answers.rankings, method=self.values.fusion, weights=self.values.weights, limit=limit)
             looked_up_at = self.clock()
             survivors, degraded = await self._survivors(query, fused, where)
             exhausted = all(len(ranking) < limit for ranking in answers.rankings.values())
@@ -186,9 +186,7 @@ class RetrievalService:
                 passage=passage,
                 score=hit.score,
                 rank=rank,
-                lanes={
-                    lane: LaneShare(share.rank, share.score, share.contribution) for lane, share in hit.lanes.items()
-                },
+                lanes={lane: LaneShare(said.rank, said.score, said.share) for lane, said in hit.lanes.items()},
             )
             for rank, (hit, passage) in enumerate(survivors, start=1)
             if query.min_score is None or hit.score >= query.min_score

@@ -17,7 +17,7 @@ _SECRET: Final = re.compile(
     | (?P<vendor>\b(?:sk|hf|pk)[-_])[0-9A-Za-z_-]{16,}
     | (?P<scheme>\b(?:bearer|basic)\s+)[0-9A-Za-z._~+/=-]{6,}
     | (?P<url>://[^\s:/@]*:)[^\s/@]+(?=@)
-    | (?P<name>\b(?:authorization|x-api-key|api[_-]?key|password|passwd|secret|token)["']?\s*[:=]\s*["']?)
+    | (?P<name>(?<![0-9A-Za-z])(?:authorization|x-api-key|api[_-]?key|password|passwd|secret|token)["']?\s*[:=]\s*["']?)
       (?!(?:bearer|basic)\s)[^\s"',;&}]{4,}
     """,
     re.IGNORECASE | re.VERBOSE,

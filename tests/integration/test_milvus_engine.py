@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,9 @@ from advanced_rag.adapters.milvus.engine_child import EngineChild
 from advanced_rag.adapters.milvus.engine_limits import EngineLimits
 from advanced_rag.adapters.milvus.engine_locks import ChildLock
 from advanced_rag.adapters.milvus.engine_place import EnginePlace, find_engine
+from advanced_rag.adapters.milvus.engine_probe import EngineProbe
 from advanced_rag.exceptions import DependencyError
+from tests.servers.milvus import ScriptedMilvus
 from tests.servers.processes import is_running, wait_until
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -141,6 +144,10 @@ class TestOneProcess:
         assert await serves(engine)
         assert place.socket.parent.stat().st_mode & 0o777 == 0o700
         assert os.getsid(status.pid) == status.pid  # Ctrl-C at the service's terminal does not reach it
+        assert {path.name for path in place.folder.iterdir()} == {
+            *("engine.db", "engine.log", "owner.lock", "child.lock", "run")
+        }
+        assert not list(Path(tempfile.gettempdir()).glob(f"*.{status.pid}"))  # where its logger would write
         await engine.close()
         await engine.close()
         assert not is_running(status.pid)
@@ -159,6 +166,15 @@ class TestOneProcess:
         engine = await started()
         await restarted(engine, lambda pid: os.kill(pid, signal.SIGSTOP))
         assert await serves(engine)
+
+    async def test_an_engine_that_does_not_end_when_asked_is_killed(self, started: Engines) -> None:
+        engine = await started(limits=EngineLimits(term_s=0.2))
+        await ready(engine)
+        pid = engine.status.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # it will not see the SIGTERM
+        await engine.close()
+        assert not is_running(pid)
 
     async def test_it_is_ready_only_after_every_start_was_followed_up(self, started: Engines) -> None:
         calls = 0
@@ -288,6 +304,30 @@ class TestSeveralProcesses:
         os.kill(pid, signal.SIGKILL)
         await until(lambda: calls == 2 and engine.status.ready)
         assert not engine.status.owner
+
+
+class TestProbe:
+    async def test_an_engine_that_is_busy_with_one_call_is_not_lost_but_stalled_in_the_end(self) -> None:
+        async with ScriptedMilvus() as milvus:
+            uri = milvus.uri.removeprefix("http://")
+            async with EngineProbe(uri, timeout_s=1.0) as probe:
+                await probe.answered()
+                assert await probe.works(1.0)
+                milvus.before["ShowCollections"] = [asyncio.Event().wait]
+                lost = asyncio.create_task(probe.lost(after_s=0.05, interval_s=0.01))
+                async with asyncio.timeout(5.0):
+                    await probe.stalled(after_s=0.2, interval_s=0.01)
+                assert not lost.done()
+                lost.cancel()
+
+    async def test_an_engine_that_is_gone_is_lost_and_not_stalled(self) -> None:
+        async with EngineProbe("127.0.0.1:1", timeout_s=1.0) as probe:
+            assert not await probe.answers()
+            stalled = asyncio.create_task(probe.stalled(after_s=0.05, interval_s=0.01))
+            async with asyncio.timeout(5.0):
+                await probe.lost(after_s=0.2, interval_s=0.01)
+            assert not stalled.done()
+            stalled.cancel()
 
 
 class TestPlaces:

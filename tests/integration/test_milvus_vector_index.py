@@ -129,7 +129,6 @@ class TestCollections:
         assert {hit.chunk_id for hit in hits} == {row(n).chunk_id for n in range(50, 200)}
 
 
-@pytest.mark.req("R6.4")
 async def test_acknowledged_rows_survive_kill_9(tmp_path: Path) -> None:
     record = record_of(Lane.SPARSE, "s")
     with MilvusServer(tmp_path) as server:

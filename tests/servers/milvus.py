@@ -44,7 +44,8 @@ class MilvusServer(ServerProcess):
         return engine_folder() / "milvus", self.folder / "data.db", f"{self.host}:{self.port}", "ERROR", lock
 
     def environment(self) -> Mapping[str, str]:
-        return {"LD_LIBRARY_PATH": str(engine_folder())}
+        # Its logger otherwise leaves a file for every start in the temporary folder.
+        return {"LD_LIBRARY_PATH": str(engine_folder()), "GLOG_logtostderr": "1", "GLOG_minloglevel": "2"}
 
     def prepare(self) -> None:
         if self._lock is None:  # the engine ends when nobody holds it; opened once: closing any descriptor drops it
@@ -110,6 +111,12 @@ class ScriptedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[mis
     async def Connect(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:  # noqa: N802
         """Every client's first call."""
         return await self._answer("Connect", request, context, milvus_pb2.ConnectResponse())
+
+    async def ShowCollections(  # noqa: N802
+        self, request: Message, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> Message:
+        """None."""
+        return await self._answer("ShowCollections", request, context, milvus_pb2.ShowCollectionsResponse())
 
     async def Search(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:  # noqa: N802
         """No hit unless told otherwise."""

@@ -1,4 +1,4 @@
-"""The running service: `python -m advanced_rag serve`, or plain `uvicorn service:app`, with a data folder of its own."""
+"""The running service: `python -m advanced_rag serve`, or plain `uvicorn service:app`, on data of its own."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from advanced_rag.config import (
 )
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text("")
@@ -27,7 +27,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_without_anything_everything_is_embedded(file: Path) -> None:
+def test_without_anything_everything_is_embedded() -> None:
     settings = load_settings()
     assert settings.database_is_embedded
     assert settings.database_url.startswith("sqlite+aiosqlite:///")
@@ -54,7 +54,7 @@ def test_the_environment_rules_over_the_file(file: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_an_unknown_name_stops_the_start_and_names_the_nearest(
-    file: Path, monkeypatch: pytest.MonkeyPatch, name: str, suggestion: str
+    monkeypatch: pytest.MonkeyPatch, name: str, suggestion: str
 ) -> None:
     monkeypatch.setenv(name, "x")
     with pytest.raises(ConfigurationError, match=f"{name}.*{suggestion}"):
@@ -63,7 +63,7 @@ def test_an_unknown_name_stops_the_start_and_names_the_nearest(
 
 def test_an_unknown_name_in_the_file_stops_the_start_too(file: Path) -> None:
     file.write_text("milvus: {urii: http://localhost}\n")
-    with pytest.raises(ConfigurationError, match="RAG__MILVUS__URII.*RAG__MILVUS__URI"):
+    with pytest.raises(ConfigurationError, match=r"RAG__MILVUS__URII.*RAG__MILVUS__URI"):
         load_settings()
 
 
@@ -76,7 +76,10 @@ def test_names_of_others_are_none_of_our_business() -> None:
     assert unknown_names(["RAGE", "PATH", "RAGTIME__X", "STORAGE__RAG"]) == []
 
 
-@given(st.sampled_from(["RAG__DATABASE__URL", "RAG__LLM__API_KEY", "RAG__MILVUS__SEARCH_TIMEOUT_S"]), st.text("ab:/@", min_size=1))
+SECRETS = st.sampled_from(["RAG__DATABASE__URL", "RAG__LLM__API_KEY", "RAG__MILVUS__SEARCH_TIMEOUT_S"])
+
+
+@given(SECRETS, st.text("ab:/@", min_size=1))
 def test_a_refused_value_is_not_repeated(name: str, value: str) -> None:
     secret = f"hunter2{value}"
     with pytest.MonkeyPatch.context() as environment:
@@ -94,12 +97,12 @@ def test_a_password_in_a_url_is_masked() -> None:
     assert masked_url("postgresql+asyncpg:///rag?host=/run") == "postgresql+asyncpg:///rag?host=/run"
 
 
-def test_a_plain_postgres_url_gets_the_async_driver(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plain_postgres_url_gets_the_async_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG__DATABASE__URL", "postgresql://u:p@h/d")
     assert load_settings().database_url == "postgresql+asyncpg://u:p@h/d"
 
 
-def test_a_deadline_that_holds_no_attempt_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_that_holds_no_attempt_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG__SERVER__RETRIEVE_DEADLINE_S", "4")
     with pytest.raises(ConfigurationError, match="retrieve_deadline_s must be longer"):
         load_settings()

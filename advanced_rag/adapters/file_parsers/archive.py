@@ -38,6 +38,10 @@ class ZipArchive:
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._members
 
+    def has_folder(self, prefix: str) -> bool:
+        """Whether any member's name begins so."""
+        return any(name.startswith(prefix) for name in self._members)
+
     def read(self, name: str) -> bytes:
         """Raises FileRefused when the member is missing, damaged, encrypted or unpacks to too much."""
         member = self._members.get(name.lower())

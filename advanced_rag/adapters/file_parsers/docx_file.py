@@ -20,11 +20,12 @@ from advanced_rag.adapters.file_parsers.source import Content, Source
 from advanced_rag.adapters.file_parsers.xml_parts import Element, attribute, child, children, descendants, name_of
 
 # Deleted and moved-away text, instructions of fields, and the older copy of what `Choice` says too.
-_UNSEEN: Final = frozenset({"del", "moveFrom", "instrText", "delText", "Fallback", "rPr", "pPr", "sdtPr", "txbxContent"})
+_UNSEEN: Final = frozenset(
+    {"del", "moveFrom", "instrText", "delText", "Fallback", "rPr", "pPr", "sdtPr", "txbxContent"}
+)
 _SEEN_AS: Final = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 _OFF: Final = frozenset({"0", "false", "off"})
-_NOTES: Final = (("footnotes", "footnote", "footnoteReference"), ("endnotes", "endnote", "endnoteReference"))
-_NOTE_REFERENCES: Final = frozenset(reference for _, _, reference in _NOTES)
+_NOTES: Final = (("footnotes", "footnote"), ("endnotes", "endnote"))
 _MAX_TABLE_DEPTH: Final = 8
 
 
@@ -39,12 +40,12 @@ def read(source: Source) -> Content:
     numbering = Numbering(package.optional_xml(package.related(part, "numbering")))
     document = _Document(styles, numbering, MarkdownWriter(source.limits))
     document.write_blocks(body)
-    for kind, note, _ in _NOTES:
+    for kind, note in _NOTES:
         document.write_notes(package.optional_xml(package.related(part, kind)), note)
     out = document.out
     return Content(
         text=out.text,
-        title=package.title or document.title or out.first_heading,
+        titles=(package.title, document.title, out.first_heading),
         metadata={"author": package.author} if package.author else {},
     )
 
@@ -66,7 +67,7 @@ class _Document:
                 self.out.table(_rows(block))
 
     def write_notes(self, root: Element | None, name: str) -> None:
-        """Footnotes and endnotes come last, under the mark that stands in the text."""
+        """Footnotes and endnotes come last; no mark of theirs cuts a sentence of the text in two."""
         for note in children(root, name):
             # Separators are notes too, with a type.
             if attribute(note, "type") in (None, "normal"):
@@ -124,8 +125,6 @@ def _text(paragraph: Element) -> str:
             parts.append(element.text or "")
         elif name in _SEEN_AS:
             parts.append(_SEEN_AS[name])
-        elif name in _NOTE_REFERENCES:
-            parts.append(f"[^{attribute(element, 'id')}]")
         elif name not in _UNSEEN and not (name == "r" and _is_hidden(element)):
             waiting.append(iter(element))
     return "".join(parts)

@@ -71,7 +71,8 @@ class Numbering:
     def __init__(self, root: Element | None) -> None:
         formats = {attribute(a, "abstractNumId"): _formats(a) for a in children(root, "abstractNum")}
         self._formats = {
-            attribute(num, "numId") or "": formats.get(_value(num, "abstractNumId"), {}) for num in children(root, "num")
+            attribute(num, "numId") or "": formats.get(_value(num, "abstractNumId"), {})
+            for num in children(root, "num")
         }
         self._counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (_MAX_DEPTH + 1))
 
@@ -121,7 +122,8 @@ def _style(style: Element) -> Style:
 
 def _formats(abstract: Element) -> dict[int, str]:
     return {
-        _figure(attribute(level, "ilvl")) or 0: _value(level, "numFmt") or _BULLET for level in children(abstract, "lvl")
+        _figure(attribute(level, "ilvl")) or 0: _value(level, "numFmt") or _BULLET
+        for level in children(abstract, "lvl")
     }
 
 

@@ -43,7 +43,7 @@ def read(source: Source) -> Content:
     if sender := _header(message, "From"):
         metadata["author"] = sender
     text = reader.out.text if reader.has_body or _header(message, "Subject") else ""
-    return Content(text=text, title=_header(message, "Subject"), metadata=metadata)
+    return Content(text=text, titles=(_header(message, "Subject"),), metadata=metadata)
 
 
 class _Reader:

@@ -19,7 +19,9 @@ _CONTAINER: Final = "META-INF/container.xml"
 _ENCRYPTION: Final = "META-INF/encryption.xml"
 _TEXT_TYPES: Final = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 # XHTML may close an element where it opens it; HTML would read `<title/>` as a title that never ends.
-_SELF_CLOSED: Final = re.compile(r"<(?!(?:area|base|br|col|hr|img|input|link|meta)\b)([a-z][\w:.-]*)([^<>]*)/>", re.I)
+_SELF_CLOSED: Final = re.compile(
+    r"<(?!(?:area|base|br|col|hr|img|input|link|meta)\b)([a-z][\w:.-]*)([^<>]*)/>", re.IGNORECASE
+)
 
 
 def read(source: Source) -> Content:
@@ -41,7 +43,7 @@ def read(source: Source) -> Content:
     author = _said(package, "creator")
     return Content(
         text=out.text,
-        title=_said(package, "title") or out.first_heading,
+        titles=(_said(package, "title"), out.first_heading),
         metadata={"author": author} if author else {},
     )
 

@@ -15,4 +15,4 @@ def read(source: Source) -> Content:
     metadata = {"charset": source.decoded.charset}
     if page.author:
         metadata["author"] = page.author
-    return Content(text=out.text, title=page.title or out.first_heading, metadata=metadata)
+    return Content(text=out.text, titles=(page.title, out.first_heading), metadata=metadata)

@@ -22,7 +22,7 @@ def read(source: Source) -> Content:
     title = ""
     if isinstance(value, dict):
         title = next((one_line(v) for key in _TITLES if isinstance(v := value.get(key), str)), "")
-    return Content(text=out.text, title=title, metadata={"charset": source.decoded.charset})
+    return Content(text=out.text, titles=(title,), metadata={"charset": source.decoded.charset})
 
 
 def _value(source: Source) -> Any:
@@ -58,7 +58,9 @@ def _write(value: Any, out: MarkdownWriter, *, depth: int, limits: ParseLimits) 
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else _WORDS[value] if value is None or isinstance(value, bool) else f"{value}"
+    return (
+        value if isinstance(value, str) else _WORDS[value] if value is None or isinstance(value, bool) else f"{value}"
+    )
 
 
 def _too_deep(limits: ParseLimits) -> Exception:

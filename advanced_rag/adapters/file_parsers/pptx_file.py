@@ -11,7 +11,7 @@ from advanced_rag.adapters.file_parsers.source import Content, Source
 from advanced_rag.adapters.file_parsers.xml_parts import Element, attribute, child, children, descendants, name_of
 
 _TITLES: Final = ("title", "ctrTitle")
-_REPEATED_ON_EACH_SLIDE: Final = ("dt", "ftr", "sldNum", "hdr")
+_AT_THE_EDGE: Final = ("dt", "ftr", "sldNum", "hdr")
 _BULLETED: Final = ("body", "obj", "")
 _WRAPPERS: Final = frozenset({"spTree", "grpSp", "AlternateContent", "Choice"})
 _OFF: Final = ("0", "false")
@@ -24,28 +24,30 @@ def read(source: Source) -> Content:
     out = MarkdownWriter(source.limits)
     presentation = package.main_part
     order = child(package.xml(presentation), "sldIdLst")
+    seen: set[str] = set()
     for number, reference in enumerate(children(order, "sldId"), start=1):
         part = package.target(presentation, _relationship_id(reference))
         slide = package.optional_xml(part)
         if part is not None and slide is not None and attribute(slide, "show") not in _OFF:
             out.page(number)
-            _write_slide(package, part, slide, out)
+            _write_slide(package, part, slide, out, seen)
     return Content(
         text=out.text,
-        title=package.title or out.first_heading,
+        titles=(package.title, out.first_heading),
         pages=out.pages,
         metadata={"author": package.author} if package.author else {},
     )
 
 
-def _write_slide(package: OfficePackage, part: str, slide: Element, out: MarkdownWriter) -> None:
+def _write_slide(package: OfficePackage, part: str, slide: Element, out: MarkdownWriter, seen: set[str]) -> None:
+    """`seen`: what other slides said at their edges; footers and dates are worth saying once."""
     shapes = list(_shapes(child(slide, "cSld", "spTree")))
     # The title leads its slide wherever it was drawn.
     for shape in sorted(shapes, key=lambda shape: _placeholder(shape) not in _TITLES):
         if name_of(shape) == "graphicFrame":
             _write_frame(package, part, shape, out)
         else:
-            _write_shape(shape, out)
+            _write_shape(shape, out, seen)
     notes = package.optional_xml(package.related(part, "notesSlide"))
     spoken = [
         text
@@ -58,10 +60,16 @@ def _write_slide(package: OfficePackage, part: str, slide: Element, out: Markdow
         out.paragraph("Notes: " + "\n".join(spoken))
 
 
-def _write_shape(shape: Element, out: MarkdownWriter) -> None:
+def _write_shape(shape: Element, out: MarkdownWriter, seen: set[str]) -> None:
     kind = _placeholder(shape)
     body = child(shape, "txBody")
-    if kind in _REPEATED_ON_EACH_SLIDE or body is None:
+    if body is None:
+        return
+    if kind in _AT_THE_EDGE:
+        text = " ".join(_text(paragraph) for paragraph in children(body, "p") if child(paragraph, "fld") is None)
+        if text not in seen:
+            seen.add(text)
+            out.paragraph(text)
         return
     if kind in _TITLES:
         out.heading(1, " ".join(_text(paragraph) for paragraph in children(body, "p")))

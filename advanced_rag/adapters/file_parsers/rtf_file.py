@@ -37,7 +37,7 @@ def read(source: Source) -> Content:
     reader.read(source.data.decode("latin-1"))
     out = reader.out
     title, author = (one_line("".join(reader.info.get(name, []))) for name in _INFO)
-    return Content(text=out.text, title=title or out.first_heading, metadata={"author": author} if author else {})
+    return Content(text=out.text, titles=(title, out.first_heading), metadata={"author": author} if author else {})
 
 
 @dataclass(frozen=True, slots=True)

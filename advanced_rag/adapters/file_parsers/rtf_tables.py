@@ -24,10 +24,53 @@ PARAGRAPH_ENDS: Final = frozenset({"par", "sect", "page", "column", "\n", "\r"})
 
 # Destinations that are no part of the text, beside all that an asterisk marks as such.
 WITHOUT_TEXT: Final = frozenset(
-    "colortbl filetbl pict objdata objclass objname objalias header headerl headerr headerf footer footerl footerr "
-    "footerf fldinst listtable listoverridetable revtbl rsidtbl generator themedata colorschememapping latentstyles "
-    "datastore xmlnstbl listtext pntext pnseclvl nonshppict sp bkmkstart bkmkend atnid atnauthor annotation template "
-    "ftnsep ftnsepc aftnsep aftnsepc tc xe private datafield".split()
+    [
+        "colortbl",
+        "filetbl",
+        "pict",
+        "objdata",
+        "objclass",
+        "objname",
+        "objalias",
+        "header",
+        "headerl",
+        "headerr",
+        "headerf",
+        "footer",
+        "footerl",
+        "footerr",
+        "footerf",
+        "fldinst",
+        "listtable",
+        "listoverridetable",
+        "revtbl",
+        "rsidtbl",
+        "generator",
+        "themedata",
+        "colorschememapping",
+        "latentstyles",
+        "datastore",
+        "xmlnstbl",
+        "listtext",
+        "pntext",
+        "pnseclvl",
+        "nonshppict",
+        "sp",
+        "bkmkstart",
+        "bkmkend",
+        "atnid",
+        "atnauthor",
+        "annotation",
+        "template",
+        "ftnsep",
+        "ftnsepc",
+        "aftnsep",
+        "aftnsepc",
+        "tc",
+        "xe",
+        "private",
+        "datafield",
+    ]
 )
 TEXT_DESPITE_ASTERISK: Final = frozenset({"shpinst", "shptxt"})
 

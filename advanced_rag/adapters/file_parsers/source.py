@@ -39,9 +39,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a reader found; `title` is empty where the format or this file has none."""
+    """What a reader found; `titles` are what may be its title, the likeliest first, some of them empty."""
 
     text: str
-    title: str = ""
+    titles: tuple[str, ...] = ()
     pages: tuple[PageStart, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)

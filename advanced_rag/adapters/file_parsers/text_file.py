@@ -11,7 +11,9 @@ from advanced_rag.adapters.file_parsers.source import Content, Source
 _LINE_ENDS: Final = re.compile(r"\r\n?")
 _FRONT_MATTER: Final = re.compile(r"\A---[ \t]*\n(?P<fields>(?:.*\n){0,200}?)---[ \t]*(?:\n|\Z)")
 _FRONT_TITLE: Final = re.compile(r"^title:[ \t]*(?P<title>.+)$", re.MULTILINE | re.IGNORECASE)
-_FIRST_HEADING: Final = re.compile(r"^#{1,6}[ \t]+(?P<title>.+?)[ \t]*#*[ \t]*$|^(?P<underlined>\S.*)\n=+[ \t]*$", re.M)
+_FIRST_HEADING: Final = re.compile(
+    r"^#{1,6}[ \t]+(?P<title>.+?)[ \t]*#*[ \t]*$|^(?P<underlined>\S.*)\n=+[ \t]*$", re.MULTILINE
+)
 _TITLE_WITHIN_CHARS: Final = 20_000
 
 
@@ -30,7 +32,7 @@ def read_markdown(source: Source) -> Content:
             title = found["title"].strip().strip("\"'")
     if not title and (found := _FIRST_HEADING.search(text[:_TITLE_WITHIN_CHARS])):
         title = (found["title"] or found["underlined"]).strip()
-    return Content(text=text, title=title, metadata={"charset": source.decoded.charset})
+    return Content(text=text, titles=(title,), metadata={"charset": source.decoded.charset})
 
 
 def _text(source: Source) -> str:

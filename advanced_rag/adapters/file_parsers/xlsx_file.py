@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
 
 from advanced_rag.adapters.file_parsers.limits import ParseLimits
 from advanced_rag.adapters.file_parsers.markdown import MarkdownWriter
@@ -12,6 +12,8 @@ from advanced_rag.adapters.file_parsers.refusals import too_large
 from advanced_rag.adapters.file_parsers.source import Content, Source
 from advanced_rag.adapters.file_parsers.xlsx_cells import CellReader, column_of, shared_strings
 from advanced_rag.adapters.file_parsers.xml_parts import Element, attribute, child, children, name_of, streamed
+
+Row: TypeAlias = tuple[tuple[int, str], ...]
 
 _HIDDEN: Final = ("hidden", "veryHidden")
 _ON: Final = ("1", "true")
@@ -33,21 +35,18 @@ def read(source: Source) -> Content:
         since_1904=attribute_of(child(root, "workbookPr"), "date1904") in _ON,
     )
     out = MarkdownWriter(source.limits)
-    filled = 0
     for number, sheet in enumerate(children(child(root, "sheets"), "sheet"), start=1):
         part = _part_of(package, workbook, sheet)
         if part is None or attribute(sheet, "state") in _HIDDEN:
             continue
-        rows = _rows(package.content(part), cells, source.limits)
-        first = next(rows, None)
-        if first is not None:
-            filled += 1
+        rows = list(_rows(package.content(part), cells, source.limits))
+        if rows:
             out.page(number)
             out.heading(1, attribute(sheet, "name") or f"{number}")
-            out.table(_with(first, rows))
+            out.table(_dense(rows))
     return Content(
         text=out.text,
-        title=package.title,
+        titles=(package.title,),
         pages=out.pages,
         metadata={"author": package.author} if package.author else {},
     )
@@ -67,26 +66,40 @@ def _part_of(package: OfficePackage, workbook: str, sheet: Element) -> str | Non
     return None
 
 
-def _rows(content: bytes, cells: CellReader, limits: ParseLimits) -> Iterator[list[str]]:
-    """Rows that show something."""
+def _rows(content: bytes, cells: CellReader, limits: ParseLimits) -> Iterator[Row]:
+    """Rows that show something, as they are stored: only the cells that there are."""
     hidden: set[int] = set()
+    shown = 0
     for row in streamed(content, "row", "col"):
         if name_of(row) == "col":  # all of them stand before the first row
             hidden.update(_hidden_columns(row, limits))
             continue
         if attribute(row, "hidden") in _ON:
             continue
-        texts: list[str] = []
+        texts: dict[int, str] = {}
+        column = -1
         for cell in children(row, "c"):
-            column = column_of(attribute(cell, "r"), len(texts))
+            column = column_of(attribute(cell, "r"), column + 1)
             if column >= limits.columns:
                 raise too_large(f"The file has a table of more than {limits.columns:,} columns.")
-            text = cells.text(cell)
-            if text and column not in hidden:
-                texts.extend([""] * (column + 1 - len(texts)))
+            if column not in hidden and (text := cells.text(cell)):
                 texts[column] = text
+                shown += len(text)
         if texts:
-            yield texts
+            yield tuple(texts.items())
+        if shown > limits.text_bytes:
+            raise too_large(f"The file holds more than {limits.text_bytes:,} bytes of text.")
+
+
+def _dense(rows: Sequence[Row]) -> Iterator[list[str]]:
+    """Rows with a place for each column that anything stands in: one stray cell far out adds one column."""
+    used = sorted({column for row in rows for column, _ in row})
+    places = {column: place for place, column in enumerate(used)}
+    for row in rows:
+        texts = [""] * len(used)
+        for column, text in row:
+            texts[places[column]] = text
+        yield texts
 
 
 def _hidden_columns(group: Element, limits: ParseLimits) -> range:
@@ -94,8 +107,3 @@ def _hidden_columns(group: Element, limits: ParseLimits) -> range:
     if attribute(group, "hidden") not in _ON or not (first.isascii() and first.isdigit() and last.isdigit()):
         return range(0)
     return range(int(first) - 1, min(int(last), limits.columns))
-
-
-def _with(first: list[str], rest: Iterator[list[str]]) -> Iterator[list[str]]:
-    yield first
-    yield from rest

@@ -109,5 +109,15 @@ def _is_engine(pid: int, place: EnginePlace) -> bool:
 
 
 def _environment(libraries: Path, home: Path) -> dict[str, str]:
-    """What it needs and no more: our own environment holds secrets. Without HOME it crashes."""
-    return {"LD_LIBRARY_PATH": os.fspath(libraries), "DYLD_LIBRARY_PATH": os.fspath(libraries), "HOME": os.fspath(home)}
+    """What it needs and no more: our own environment holds secrets. Without HOME it crashes.
+
+    Left to itself its logger (glog) leaves a file for every start in the temporary folder, open to other users.
+    """
+    return {
+        "LD_LIBRARY_PATH": os.fspath(libraries),
+        "DYLD_LIBRARY_PATH": os.fspath(libraries),
+        "HOME": os.fspath(home),
+        "TMPDIR": os.fspath(home),
+        "GLOG_logtostderr": "1",
+        "GLOG_minloglevel": "2",  # errors
+    }

@@ -90,14 +90,14 @@ class EnginePlace:
             private.chmod(_PRIVATE)
 
 
-def find_engine() -> Path:
+def find_engine(package: str = _PACKAGE) -> Path:
     """The engine's program. The package is not imported: that needs a module which setuptools no longer has.
 
     Raises:
         MilvusConnectionError: this platform has none.
     """
     try:
-        for file in files(_PACKAGE) or ():
+        for file in files(package) or ():
             program = Path(str(file.locate()))
             if file.as_posix() == _PROGRAM and program.is_file():
                 return program

@@ -79,7 +79,7 @@ class MilvusVectorIndex:
         """Whole rows in calls of bounded size; of a chunk id that occurs twice the last one counts."""
         unique = {row.chunk_id: row for row in rows}
         # All are checked before any is sent: a vector that does not belong here leaves nothing half done.
-        for batch in _batches([self.layout.row(row, name=self.name) for row in unique.values()], self.limits):
+        for batch in batches([self.layout.row(row, name=self.name) for row in unique.values()], self.limits):
 
             async def upsert(client: AsyncMilvusClient, _: Dialect, batch: list[Row] = batch) -> None:
                 with translated(self.name):
@@ -201,7 +201,8 @@ def _passage(row: Mapping[str, Any]) -> Passage:
     )
 
 
-def _batches(rows: Sequence[Row], limits: UpsertLimits) -> Iterator[list[Row]]:
+def batches(rows: Sequence[Row], limits: UpsertLimits) -> Iterator[list[Row]]:
+    """The rows in order, in lists within both bounds; a row that is too large by itself goes alone."""
     batch: list[Row] = []
     size = 0
     for row in rows:

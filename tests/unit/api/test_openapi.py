@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from advanced_rag.api.app import ApiOptions
-from advanced_rag.api.errors import PROBLEM_TYPES
-from advanced_rag.api.problem_types import PROBLEM_MEDIA_TYPE
+from advanced_rag.api.problem_types import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
 from tests.unit.api.fake_services import Api, running_api
 
 BODY_STATUSES = {"400", "408", "413", "415", "422"}

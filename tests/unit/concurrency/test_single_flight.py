@@ -106,8 +106,8 @@ async def test_when_the_last_caller_goes_so_does_the_computation_and_it_is_told_
     await settle()
     for caller in callers:
         caller.cancel("too slow")
-    await asyncio.gather(*callers, return_exceptions=True)
-    newcomer = asyncio.create_task(flights.run_many(["a"], computation))  # must not board a flight that is ending
+    # It asks after the last one has gone and before the computation has ended: no flight to board.
+    newcomer = asyncio.create_task(flights.run_many(["a"], computation))
     await settle()
     assert computation.cancelled_by == [("too slow",)]
     computation.gate.set()

@@ -21,7 +21,9 @@ SEED = 7
 SLOW_S = 0.6
 QUICK_S = 0.1
 FOREVER = float("inf")
-ENDS = st.sampled_from(["success", "slow", "failure", "cut_off", "ignore", "retry_after"])
+RETRY_AFTER_S = {"asks for 8 s": 8.0, "asks for 50 s": 50.0}
+FAILURES = {"failure", *RETRY_AFTER_S}
+ENDS = st.sampled_from(["success", "slow", "cut_off", "ignore", *sorted(FAILURES)])
 STEPS_S = st.sampled_from([0.0, 0.5, 1.0, 2.5, 5.0, 6.0, 9.9, 10.0, 12.0, 24.0, 30.0, 31.0, 40.0])
 
 
@@ -84,19 +86,29 @@ class Model:
         if self.state == "open" and self.now >= self.open_until:
             self.enter("half_open")
         if self.state == "open":
-            return VALUES.open_max_s if self.open_until == FOREVER else self.open_until - self.now
+            return self.refusal_s()
         if self.state == "half_open":
             if len(self.probes) == VALUES.probes:
                 return VALUES.probe_retry_after_s
             self.probes.append((number, self.now))
         return None
 
+    def refusal_s(self) -> float:
+        return VALUES.open_max_s if self.open_until == FOREVER else max(0.0, self.open_until - self.now)
+
+    def edges(self) -> list[float]:
+        """Instants at which time alone changes something."""
+        instants = [issued_at + VALUES.probe_limit_s for _, issued_at in self.probes]
+        instants += [record.at + VALUES.window_s for record in self.records]
+        instants += [self.closed_since + VALUES.window_s, self.opened_at + VALUES.hint_after_s, self.open_until]
+        return sorted(instant for instant in instants if self.now < instant < FOREVER)
+
     def settle(self, number: int, generation: int, end: str) -> None:
         self.catch_up()
         if generation != self.generation:
             return
-        if end == "retry_after":
-            self.floors.append(self.now + 8.0)
+        if end in RETRY_AFTER_S:
+            self.floors.append(self.now + RETRY_AFTER_S[end])
         self.probes = [probe for probe in self.probes if probe[0] != number]
         if end == "ignore":
             return
@@ -110,7 +122,7 @@ class Model:
                 self.enter("closed")
             return
         window = self.window()
-        failures = sum(record.end in {"failure", "retry_after"} for record in window)
+        failures = sum(record.end in FAILURES for record in window)
         slow = sum(record.end in {"slow", "cut_off"} for record in window)
         enough = len(window) >= VALUES.minimum_calls
         if self.row() >= VALUES.unanswered_in_a_row or (enough and max(failures, slow) * 10 >= 8 * len(window)):
@@ -197,6 +209,11 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         self.clock.advance(seconds)
         self.model.now = self.clock.now
 
+    @rule(number=st.integers(0, 3))
+    def advance_to_an_edge(self, number: int) -> None:
+        for edge in self.model.edges()[number : number + 1]:
+            self.clock.now = self.model.now = edge
+
     @rule()
     def hint(self) -> None:
         self.model.hint()
@@ -219,10 +236,11 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         snapshot = self.breaker.snapshot()
         assert snapshot.state == BreakerState(self.model.state)
         assert snapshot.generation == self.model.generation
+        assert snapshot.retry_after_s == pytest.approx(self.model.refusal_s() if self.model.state == "open" else 0.0)
         if self.model.state == "closed":
             window = self.model.window()
             assert snapshot.calls == len(window)
-            assert snapshot.failures == sum(record.end in {"failure", "retry_after"} for record in window)
+            assert snapshot.failures == sum(record.end in FAILURES for record in window)
             assert snapshot.slow == sum(record.end in {"slow", "cut_off"} for record in window)
             assert snapshot.unanswered_in_a_row == self.model.row()
 
@@ -235,13 +253,13 @@ def apply(permit: Permit, end: str) -> None:
             permit.success(SLOW_S)
         case "failure":
             permit.failure(QUICK_S)
-        case "retry_after":
-            permit.failure(QUICK_S, retry_after_s=8.0)
         case "cut_off":
             permit.cut_off(QUICK_S)
-        case _:
+        case "ignore":
             permit.ignore()
+        case _:
+            permit.failure(QUICK_S, retry_after_s=RETRY_AFTER_S[end])
 
 
 TestBreakerAgainstModel = pytest.mark.req("R1.13")(BreakerAgainstModel.TestCase)
-TestBreakerAgainstModel.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestBreakerAgainstModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.req("R5.1")
 
 
 def stored(version: int, document: str = "keys") -> Passage:
-    return Passage(ChunkId(f"{document}-{version}"), DocumentId(document), version, "", "", "text", 0, 4, "", {}, stale=True)
+    return Passage(
+        ChunkId(f"{document}-{version}"), DocumentId(document), version, "", "", "text", 0, 4, "", {}, stale=True
+    )
 
 
 def test_the_active_version_is_shown_as_fresh_and_an_older_one_not_at_all() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from advanced_rag.adapters.milvus.engine_child import bound_log, kill_former
 from advanced_rag.adapters.milvus.engine_limits import EngineLimits, RestartPolicy
 from advanced_rag.adapters.milvus.engine_locks import ChildLock, OwnerLock
-from advanced_rag.adapters.milvus.engine_place import EnginePlace
+from advanced_rag.adapters.milvus.engine_place import EnginePlace, find_engine
+from advanced_rag.exceptions import MilvusConnectionError
 from tests.fakes.clock import FakeClock
 
 _TRY = """
@@ -134,6 +135,19 @@ class TestEnginePlace:
         assert place.log.stat().st_size == 10
         bound_log(place, 9)
         assert place.log.stat().st_size == 0
+
+
+class TestFindEngine:
+    def test_it_is_an_executable_of_the_installed_package(self) -> None:
+        program = find_engine()
+        assert program.name == "milvus"
+        assert os.access(program, os.X_OK)
+
+    @pytest.mark.parametrize("package", ["no-such-package-anywhere", "pytest"])
+    def test_without_one_the_setting_to_use_instead_is_named(self, package: str) -> None:
+        with pytest.raises(MilvusConnectionError, match="RAG__MILVUS__URI") as caught:
+            find_engine(package)
+        assert not caught.value.transient
 
 
 class TestRestartPolicy:
