@@ -143,8 +143,10 @@ class EmbeddingSettings(Section):
 
     backend: Literal["auto", "openvino", "torch", "http"] = "auto"
     model: str = "all-MiniLM-L6-v2"
+    models_dir: Path | None = None  # where converted models are kept; not set: below data_dir
     batch_size: PositiveInt = 32
-    threads: PositiveInt = 1
+    threads: PositiveInt = 2
+    streams: PositiveInt = 1
     query_timeout_s: PositiveFloat = 10.0
     document_timeout_s: PositiveFloat = 120.0
     permits: PositiveInt = 256
@@ -241,6 +243,8 @@ class SessionSettings(Section):
     """Conversations."""
 
     retention_days: NonNegativeInt = 0  # 0: kept for ever
+    retention_interval_s: PositiveFloat = 600.0
+    retention_batch: PositiveInt = 100
     history_max_tokens: PositiveInt = 2_000
     history_max_messages: PositiveInt = 20
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from advanced_rag.ports.collections import CollectionRegistry
-from advanced_rag.ports.conversations import ConversationStore, FeedbackStore, Retention
+from advanced_rag.ports.conversations import CitedDocuments, ConversationStore, FeedbackStore, Retention
 from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionSweep
 from advanced_rag.ports.indexes import PassageStore, VectorIndex
 from advanced_rag.ports.models import EmbeddingModel, Encoder
@@ -116,6 +116,12 @@ class GuardedConversationStore(Guarded[ConversationStore]):
     messages = through_guard(ConversationStore.messages)
     history = through_guard(ConversationStore.history)
     delete = through_guard(ConversationStore.delete)
+
+
+class GuardedCitedDocuments(Guarded[CitedDocuments]):
+    """The documents behind citations."""
+
+    created = through_guard(CitedDocuments.created)
 
 
 class GuardedRetention(Guarded[Retention]):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from advanced_rag.api.middleware.deadline import Deadlines
 from advanced_rag.api.openapi import describe_api
 from advanced_rag.api.problem_response import ProblemResponse
 from advanced_rag.api.refusals import MethodNotAllowed
-from advanced_rag.api.routers import chat, documents, health, ingestion, retrieval
+from advanced_rag.api.routers import chat, conversations, documents, feedback, health, ingestion, retrieval
 from advanced_rag.api.routers.docs_ui import docs_router
 from advanced_rag.api.routers.metrics import metrics_router
 from advanced_rag.api.routers.problems import DEFAULT_PAGES, problems_router
@@ -95,11 +95,17 @@ def _lifespan(open_services: OpenServices) -> Callable[[FastAPI], AbstractAsyncC
 
 
 def _include_routers(app: FastAPI, metrics: Metrics, options: ApiOptions) -> None:
-    versioned = APIRouter(prefix=VERSION_PREFIX)
-    for router in (ingestion.router, documents.router, retrieval.router, chat.router):
-        versioned.include_router(router)
-    app.include_router(versioned)
-    for router in (ingestion.router, retrieval.router, chat.router):  # aliases, as old as the service
+    # Routes are tried in this order, and each level of nesting is searched twice: the busiest first, and flat.
+    for router in (
+        retrieval.router,
+        chat.router,
+        ingestion.router,
+        documents.router,
+        conversations.router,
+        feedback.router,
+    ):
+        app.include_router(router, prefix=VERSION_PREFIX)
+    for router in (retrieval.router, chat.router, ingestion.router):  # the aliases without a version
         app.include_router(router, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(metrics_router(metrics, token=options.metrics_token, multiprocess_dir=options.multiprocess_dir))

@@ -9,8 +9,10 @@ from fastapi import Depends, Request
 from advanced_rag.api.state import (
     Answering,
     ApiState,
+    Conversing,
     Health,
     Indexing,
+    Judging,
     Reading,
     Retrieving,
     state_of,
@@ -19,8 +21,10 @@ from advanced_rag.domain.documents import Tenant
 from advanced_rag.telemetry.context import RequestContext, current_request
 
 OPEN_TENANT: Final = Tenant("default")
+OPEN_CALLER: Final = "open"
 
-# All of these are coroutines although none awaits: FastAPI runs a plain function in a thread.
+# All of these are coroutines although none awaits: FastAPI runs a plain function in a thread. None depends on another:
+# every level is walked in each request.
 
 
 async def _state(request: Request) -> ApiState:
@@ -34,6 +38,11 @@ async def _tenant() -> Tenant:
     return OPEN_TENANT
 
 
+async def _caller() -> str:
+    """Whose vote it is: the id of an API key, once there are keys; until then all callers are one."""
+    return OPEN_CALLER
+
+
 async def _context() -> RequestContext:
     return current_request() or RequestContext(request_id="")
 
@@ -41,30 +50,41 @@ async def _context() -> RequestContext:
 CurrentState = Annotated[ApiState, Depends(_state)]
 
 
-async def _retrieval(state: CurrentState) -> Retrieving:
-    return state.services.retrieval
+async def _retrieval(request: Request) -> Retrieving:
+    return state_of(request).services.retrieval
 
 
-async def _indexing(state: CurrentState) -> Indexing:
-    return state.services.indexing
+async def _indexing(request: Request) -> Indexing:
+    return state_of(request).services.indexing
 
 
-async def _documents(state: CurrentState) -> Reading:
-    return state.services.documents
+async def _documents(request: Request) -> Reading:
+    return state_of(request).services.documents
 
 
-async def _answering(state: CurrentState) -> Answering:
-    return state.services.answering
+async def _answering(request: Request) -> Answering:
+    return state_of(request).services.answering
 
 
-async def _health(state: CurrentState) -> Health:
-    return state.services.health
+async def _conversations(request: Request) -> Conversing:
+    return state_of(request).services.conversations
+
+
+async def _feedback(request: Request) -> Judging:
+    return state_of(request).services.feedback
+
+
+async def _health(request: Request) -> Health:
+    return state_of(request).services.health
 
 
 CurrentTenant = Annotated[Tenant, Depends(_tenant)]
+CurrentCaller = Annotated[str, Depends(_caller)]
 Context = Annotated[RequestContext, Depends(_context)]
 Retriever = Annotated[Retrieving, Depends(_retrieval)]
 Indexer = Annotated[Indexing, Depends(_indexing)]
 Documents = Annotated[Reading, Depends(_documents)]
 Answerer = Annotated[Answering, Depends(_answering)]
+Conversations = Annotated[Conversing, Depends(_conversations)]
+Voting = Annotated[Judging, Depends(_feedback)]
 HealthView = Annotated[Health, Depends(_health)]

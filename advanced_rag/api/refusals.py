@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from advanced_rag.exceptions import CallerError
 
 
-class HttpRefusal(CallerError):  # noqa: N818  # a refusal, as its module says
+class HttpRefusal(CallerError):  # a refusal, as its module says
     """The request as a message is wrong. `closes`: the connection cannot be used for another one."""
 
     closes = False

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from advanced_rag.concurrency.async_executor import AsyncExecutor
 from advanced_rag.domain.documents import DocumentId, Tenant
 from advanced_rag.exceptions import Starting
+from advanced_rag.ports.conversations import Feedback, Message, Session, Vote
 from advanced_rag.ports.documents import DocumentRecord, Page
 from advanced_rag.services.answering import Answer, ChatQuery
 from advanced_rag.services.health import HealthReport, Readiness
@@ -61,6 +62,34 @@ class Answering(Protocol):
         ...
 
 
+class Conversing(Protocol):
+    """Shows conversations, and ends them."""
+
+    async def sessions(
+        self, tenant: Tenant, *, user_id: str | None = None, limit: int, cursor: str | None = None
+    ) -> Page[Session]:
+        """A page of them, newest activity first."""
+        ...
+
+    async def messages(
+        self, tenant: Tenant, session_id: str, *, limit: int, cursor: str | None = None
+    ) -> Page[Message]:
+        """A page of one's messages, oldest first; citations say whether their document is gone. Raises NotFound."""
+        ...
+
+    async def delete(self, tenant: Tenant, session_id: str) -> None:
+        """Raises NotFound."""
+        ...
+
+
+class Judging(Protocol):
+    """Takes votes."""
+
+    async def vote(self, tenant: Tenant, *, caller: str, message_id: str, vote: Vote, comment: str) -> Feedback:
+        """Store or change the caller's vote. Raises NotFound."""
+        ...
+
+
 class Health(Protocol):
     """Says how things were at the last look; asks nobody."""
 
@@ -98,6 +127,16 @@ class ApiServices(Protocol):
     @property
     def answering(self) -> Answering:
         """Behind `/v1/chat`."""
+        ...
+
+    @property
+    def conversations(self) -> Conversing:
+        """Behind `/v1/chat/sessions`."""
+        ...
+
+    @property
+    def feedback(self) -> Judging:
+        """Behind `/v1/feedback`."""
         ...
 
     @property

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from advanced_rag.adapters.guarded import (
+    GuardedCitedDocuments,
     GuardedCollectionRegistry,
     GuardedConversationStore,
     GuardedDocumentReader,
@@ -15,6 +18,7 @@ from advanced_rag.adapters.guarded import (
     GuardedRetention,
     GuardedVersionSweep,
 )
+from advanced_rag.adapters.sql.cited_documents import SqlCitedDocuments
 from advanced_rag.adapters.sql.collection_registry import SqlCollectionRegistry
 from advanced_rag.adapters.sql.conversation_store import SqlConversationStore
 from advanced_rag.adapters.sql.db_pool import DbPool
@@ -29,9 +33,12 @@ from advanced_rag.adapters.sql.version_sweep import SqlVersionSweep
 from advanced_rag.bootstrap.guards import Guards
 from advanced_rag.config import Settings
 from advanced_rag.ports.collections import CollectionRegistry
-from advanced_rag.ports.conversations import ConversationStore, FeedbackStore, Retention
+from advanced_rag.ports.conversations import CitedDocuments, ConversationStore, FeedbackStore, Retention
 from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionSweep
+from advanced_rag.resilience.guard import Guard
 from advanced_rag.telemetry.metrics import Metrics
+
+_GAUGE_INTERVAL_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +46,14 @@ class Database:
     """Every store over one pool. `lookups` is `reader` with the short limit of a retrieval's look-up (R5.1)."""
 
     pool: DbPool
+    gauges: PoolGauges
     documents: DocumentStore
     reader: DocumentReader
     lookups: DocumentReader
     sweep: VersionSweep
     collections: CollectionRegistry
     conversations: ConversationStore
+    cited: CitedDocuments
     feedback: FeedbackStore
     retention: Retention
 
@@ -89,20 +98,47 @@ async def open_database(settings: Settings, guards: Guards, metrics: Metrics) ->
     guard = guards.database()
     limit_s = settings.retrieval.database_timeout_s
     reader = SqlDocumentReader(pool)
+    gauges = PoolGauges(pool, guard, metrics)
+    metrics.read_before_exposition(gauges.set)
     try:
         yield Database(
             pool=pool,
+            gauges=gauges,
             documents=GuardedDocumentStore(SqlDocumentStore(pool), guard),
             reader=GuardedDocumentReader(reader, guard),
             lookups=GuardedDocumentReader(reader, guard.limited(attempt_timeout_s=limit_s, total_s=limit_s)),
             sweep=GuardedVersionSweep(SqlVersionSweep(pool), guard),
             collections=GuardedCollectionRegistry(SqlCollectionRegistry(pool), guard),
             conversations=GuardedConversationStore(SqlConversationStore(pool), guard),
+            cited=GuardedCitedDocuments(SqlCitedDocuments(pool), guard),
             feedback=GuardedFeedbackStore(SqlFeedbackStore(pool), guard),
             retention=GuardedRetention(SqlRetention(pool), guard),
         )
     finally:
         await pool.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGauges:
+    """Shows how many connections there are and who waits for one: for the pool, or before it for a permit."""
+
+    pool: DbPool
+    guard: Guard
+    metrics: Metrics
+
+    def set(self) -> None:
+        """As things are now; from any thread."""
+        now = self.pool.snapshot()
+        before = self.guard.bulkhead.waiting if self.guard.bulkhead is not None else 0
+        values = {"size": now.size, "in_use": now.checked_out, "idle": now.idle, "waiting": now.waiting + before}
+        for state, value in values.items():
+            self.metrics.pool_connections.labels(state).set(value)
+
+    async def run(self) -> None:
+        """Until cancelled, every second: whoever scrapes asks one of several workers and is told of all."""
+        while True:
+            self.set()
+            await asyncio.sleep(_GAUGE_INTERVAL_S)
 
 
 class _PoolMetrics:

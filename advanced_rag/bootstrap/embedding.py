@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from advanced_rag.adapters.embedding_cache import CacheValues, CachingEncoder
 from advanced_rag.adapters.embedding_model.fast_tokenizer import FastTokenizer
-from advanced_rag.adapters.embedding_model.local_encoder import LocalEncoder
+from advanced_rag.adapters.embedding_model.local_backend import LocalBackendValues, open_local_model
+from advanced_rag.adapters.embedding_model.local_encoder import LocalEncoder, LocalEncoderValues
 from advanced_rag.adapters.embedding_model.model_files import model_files
-from advanced_rag.adapters.embedding_model.torch_model import TorchModel
 from advanced_rag.adapters.guarded import GuardedEncoder
 from advanced_rag.adapters.measured import MeasuredEncoder
 from advanced_rag.bootstrap.guards import EMBEDDING, Guards
 from advanced_rag.concurrency.async_executor import AsyncExecutor
 from advanced_rag.config import Settings
 from advanced_rag.domain.documents import Lane
+from advanced_rag.exceptions import EmbeddingGenerationError
 from advanced_rag.ports.models import Encoder, Tokenizer
 from advanced_rag.telemetry.metrics import Metrics
 
@@ -52,33 +54,53 @@ async def open_encoder(
     """The encoder of one lane. Reading the weights takes seconds: in a thread."""
     embedding = settings.embedding
     loading = AsyncExecutor("model-loading", threads=1, max_waiting=1)
-    queries = AsyncExecutor("embed-queries", threads=embedding.threads, max_waiting=embedding.permits)
-    documents = AsyncExecutor("embed-documents", threads=1, max_waiting=embedding.permits)
-    files = await loading.run(lambda: model_files(name))
-    model = await loading.run(lambda: TorchModel(files.folder, batch_size=embedding.batch_size))
-    tokenizer = await loading.run(lambda: FastTokenizer(files.folder))
-    await loading.close(grace_s=0.0)
-    local = LocalEncoder(files.model, model.encode, queries=queries, documents=documents)
     try:
-        yield OpenEncoder(_composed(settings, local, lane, guards, metrics), tokenizer)
+        files = await loading.run(partial(model_files, name))
+        backend = await open_local_model(files, _backend_values(settings), loading)
+        tokenizer = await loading.run(partial(FastTokenizer, files.folder))
+    finally:
+        await loading.close(grace_s=0.0)
+    metrics.declare_embedding(lane.value, backend.backend)
+    local = LocalEncoder(
+        files.model,
+        backend,
+        LocalEncoderValues(document_batch=embedding.batch_size),
+        query_prompt=files.query_prompt,
+        document_prompt=files.document_prompt,
+    )
+    try:
+        yield OpenEncoder(_composed(settings, local, backend.backend, lane, guards, metrics), tokenizer)
     finally:
         await local.close()
 
 
-def _composed(settings: Settings, local: Encoder, lane: Lane, guards: Guards, metrics: Metrics) -> Encoder:
+def _backend_values(settings: Settings) -> LocalBackendValues:
+    embedding = settings.embedding
+    if embedding.backend == "http":
+        raise EmbeddingGenerationError("embedding", "embedding.backend http is not in this version", transient=False)
+    return LocalBackendValues(
+        models_dir=embedding.models_dir or settings.data_dir / "models",
+        backend=embedding.backend,
+        threads=embedding.threads,
+        streams=embedding.streams,
+        torch_batch=embedding.batch_size,
+    )
+
+
+def _composed(
+    settings: Settings, local: Encoder, backend: str, lane: Lane, guards: Guards, metrics: Metrics
+) -> Encoder:
     """cache( guard( stopwatch( model )))."""
-    embedding, cache = settings.embedding, settings.cache.embeddings
-    backend = "torch"
-    metrics.declare_embedding(lane.value, backend)
+    cache = settings.cache.embeddings
 
     def observe(texts: int, seconds: float) -> None:
         metrics.embedding_duration.labels(lane.value, backend).observe(seconds)
         metrics.embedding_batch_size.observe(texts)
 
-    guard = guards.embedding(EMBEDDING if lane is Lane.SEMANTIC else f"{EMBEDDING}.{local.model.name}")
-    slow = {"encode_documents": guard.limited(attempt_timeout_s=embedding.document_timeout_s)}
+    name = EMBEDDING if lane is Lane.SEMANTIC else f"{EMBEDDING}.{local.model.name}"
+    documents = {"encode_documents": guards.embedding_documents(name)}
     return CachingEncoder(
-        GuardedEncoder(MeasuredEncoder(local, observe), guard, slow),
+        GuardedEncoder(MeasuredEncoder(local, observe), guards.embedding(name), documents),
         CacheValues(
             enabled=cache.enabled and settings.features.enable_cache,
             max_size=cache.max_size,

@@ -48,7 +48,10 @@ class Guards:
         )
 
     def database(self) -> Guard:
-        """Around the stores: as many permits as the pool has connections, so that the pool is never waited for."""
+        """Around the stores: as many permits as the pool has connections, so that the pool is never waited for.
+
+        What timed out is not tried again: slow once is slow again, and a COMMIT may have taken effect (R3.7).
+        """
         database = self.settings.database
         permits = database.pool_size + database.max_overflow
         return self._made(
@@ -56,10 +59,11 @@ class Guards:
             attempt_timeout_s=database.statement_timeout_s,
             bulkhead=BulkheadValues(permits, permits * database.waiters_per_permit, database.pool_timeout_s),
             slow_s=database.slow_call_s,
+            retries_timeouts=False,
         )
 
     def embedding(self, name: str = EMBEDDING) -> Guard:
-        """Around an encoder. What waits for a local model waits in its own queue, so the permits are many."""
+        """Around an encoder's queries. What waits for a local model waits in its own queue: the permits are many."""
         embedding = self.settings.embedding
         return self._made(
             name,
@@ -68,7 +72,25 @@ class Guards:
             slow_s=embedding.slow_call_s,
         )
 
-    def _made(self, name: str, *, attempt_timeout_s: float, bulkhead: BulkheadValues, slow_s: float | None) -> Guard:
+    def embedding_documents(self, name: str = EMBEDDING) -> Guard:
+        """Around an encoder's documents, apart from its queries: a batch under load takes seconds and is not slow."""
+        embedding = self.settings.embedding
+        return self._made(
+            f"{name}.documents",
+            attempt_timeout_s=embedding.document_timeout_s,
+            bulkhead=BulkheadValues(embedding.permits, embedding.permits, embedding.document_timeout_s),
+            slow_s=None,
+        )
+
+    def _made(
+        self,
+        name: str,
+        *,
+        attempt_timeout_s: float,
+        bulkhead: BulkheadValues,
+        slow_s: float | None,
+        retries_timeouts: bool = True,
+    ) -> Guard:
         if name in self.made:
             return self.made[name]
         guards = self.settings.guards
@@ -97,6 +119,7 @@ class Guards:
                     probes=guards.breaker_half_open_permits,
                     slow_s=slow_s,
                 ),
+                retries_timeouts=retries_timeouts,
             ),
             listener=self.events,
         )

@@ -18,7 +18,7 @@ from advanced_rag.adapters.milvus.vector_index import MilvusSparseIndex, MilvusV
 from advanced_rag.bootstrap.guards import Guards, lane_guard_name
 from advanced_rag.config import Settings
 from advanced_rag.domain.documents import Lane
-from advanced_rag.exceptions import DependencyError, LoadShed, SchemaMismatch
+from advanced_rag.exceptions import DependencyError, DependencyTimeout, LoadShed, SchemaMismatch
 from advanced_rag.ports.collections import CollectionRecord
 from advanced_rag.ports.indexes import PassageStore, VectorIndex
 from advanced_rag.telemetry.metrics import Metrics
@@ -37,8 +37,16 @@ class Preparation:
 
     async def prepare(self) -> None:
         """Once. Raises DependencyError or LoadShed."""
-        for record in self.records:
-            await ensure_collection(self.connection, record, self.settings.filters.fields)
+        fields = self.settings.filters.fields
+        limit_s = self.settings.milvus.load_timeout_s
+        scope = asyncio.timeout(limit_s)
+        try:
+            async with scope:
+                await asyncio.gather(*(ensure_collection(self.connection, record, fields) for record in self.records))
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise DependencyTimeout("milvus", limit_s=limit_s) from error
         self.done.set()
 
     async def keep_trying(self) -> None:
@@ -70,7 +78,7 @@ class Indexes:
 
 @asynccontextmanager
 async def open_connection(settings: Settings) -> AsyncIterator[tuple[MilvusConnection, EmbeddedMilvus | None]]:
-    """The connection to the server that is set, or to the embedded engine, which is started or joined."""
+    """The connection to the server that is set, or to the embedded engine, which the caller starts."""
     milvus = settings.milvus
     limits = ConnectionLimits(load_s=milvus.load_timeout_s)
     engine: EmbeddedMilvus | None = None
@@ -79,7 +87,6 @@ async def open_connection(settings: Settings) -> AsyncIterator[tuple[MilvusConne
     else:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         engine = EmbeddedMilvus(settings.data_dir)
-        await engine.start()
         connection = MilvusConnection(engine.uri, embedded=True, limits=limits)
     try:
         yield connection, engine

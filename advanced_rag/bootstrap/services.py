@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from advanced_rag.adapters.milvus.engine import EmbeddedMilvus
 from advanced_rag.bootstrap.database import Database, open_database
@@ -20,13 +21,16 @@ from advanced_rag.domain.documents import Lane
 from advanced_rag.feature_flags import FeatureFlags
 from advanced_rag.ports.collections import CollectionRecord
 from advanced_rag.services.answering import AnsweringService, AnsweringValues
+from advanced_rag.services.conversations import ConversationsService
 from advanced_rag.services.documents import DocumentsService
+from advanced_rag.services.feedback import FeedbackService
 from advanced_rag.services.health import HealthService
 from advanced_rag.services.indexing import IndexingService, IndexingValues
 from advanced_rag.services.ingest_outcome import IngestOutcome
 from advanced_rag.services.ingest_progress import IngestProgress
 from advanced_rag.services.lane_search import DenseLane, LaneSearch
 from advanced_rag.services.preparation import Preparation
+from advanced_rag.services.retention import RetentionService
 from advanced_rag.services.retrieval import RetrievalService, RetrievalValues
 from advanced_rag.services.sweeping import SweepingService
 from advanced_rag.services.version_map import VersionMap
@@ -48,6 +52,8 @@ class Services:
     indexing: IndexingService
     documents: DocumentsService
     answering: AnsweringService
+    conversations: ConversationsService
+    feedback: FeedbackService
     health: HealthService
 
 
@@ -58,6 +64,9 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings, guards, metrics))
         connection, engine = await stack.enter_async_context(open_connection(settings))
+        prepare: asyncio.Future[Callable[[], Awaitable[None]]] = asyncio.get_running_loop().create_future()
+        if engine is not None:  # it starts while the model is loaded
+            await engine.start(partial(_when_known, prepare))
         semantic = await stack.enter_async_context(
             open_encoder(settings, settings.embedding.model, Lane.SEMANTIC, guards, metrics)
         )
@@ -71,14 +80,21 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         stack.push_async_callback(workers.close, grace_s=1.0)
         services = _composed(settings, database, indexes, semantic, domains, guards, metrics, workers)
         background = await stack.enter_async_context(_background())
-        if engine is not None:
-            await engine.start(indexes.preparation.prepare)
-        background.append(asyncio.create_task(indexes.preparation.keep_trying(), name="prepare-collections"))
+        prepare.set_result(indexes.preparation.prepare)
+        if engine is None:
+            background.append(asyncio.create_task(indexes.preparation.keep_trying(), name="prepare-collections"))
         await _first_preparation(indexes, engine)
         sweeping = _sweeping(settings, database, indexes)
         background.append(asyncio.create_task(sweeping.run(), name="sweep"))
         background.append(asyncio.create_task(services.health.run(), name="probe"))
+        background.append(asyncio.create_task(database.gauges.run(), name="pool-gauges"))
+        if settings.sessions.retention_days:
+            background.append(asyncio.create_task(_retention(settings, database).run(), name="retention"))
         yield services
+
+
+async def _when_known(prepare: asyncio.Future[Callable[[], Awaitable[None]]]) -> None:
+    await (await asyncio.shield(prepare))()
 
 
 @asynccontextmanager
@@ -204,7 +220,19 @@ def _composed(
         indexing=indexing,
         documents=DocumentsService(database.reader),
         answering=answering,
+        conversations=ConversationsService(database.conversations, database.cited),
+        feedback=FeedbackService(database.feedback, lambda vote: metrics.feedback.labels(vote.value).inc()),
         health=build_health(settings, database, indexes, guards, features),
+    )
+
+
+def _retention(settings: Settings, database: Database) -> RetentionService:
+    sessions = settings.sessions
+    return RetentionService(
+        retention=database.retention,
+        retention_days=sessions.retention_days,
+        batch=sessions.retention_batch,
+        interval_s=sessions.retention_interval_s,
     )
 
 

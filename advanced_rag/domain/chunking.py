@@ -16,7 +16,8 @@ from advanced_rag.domain.text_blocks import Cut, Unit, shown_path, units
 
 TokenOffsets = Callable[[str], Sequence[tuple[int, int]]]
 
-# What a chunk may cost, all in chunks: one for being there, up to one more for being short, and these for its borders.
+# What a chunk costs, all in chunks: one for being there, up to one more for being short, and these for the border at
+# its end. Set by hand on examples, not fitted to a benchmark.
 _CUT_COSTS: Final[dict[Cut, float]] = {
     Cut.SECTION: 0.0,
     Cut.BLOCK: 0.05,
@@ -98,24 +99,47 @@ class _Chunker:
         parts = list(units(self.text))
         first, last = parts[0].start, parts[-1].end
         token_starts = self._token_starts()
-        if last - first <= self.max_chars and self._count(first, last) <= self.max_tokens:
-            yield self._span(first, last, parts[0].path)
+        if len(token_starts) <= self.max_tokens and (whole := self._fitting(first, last, parts[0].path)):
+            yield whole
             return
         core_tokens = self.max_tokens - self.overlap_tokens
         pieces = list(self._pieces(parts, token_starts, core_tokens))
-        atoms = self._atoms(pieces, token_starts, core_tokens)
-        borders = self._borders(atoms, token_starts, core_tokens)
         piece_starts = [piece.start for piece in pieces]
+        atoms = self._atoms(pieces, token_starts, core_tokens)
         previous_start = -1
-        for begin, after in borders:
-            atom, end = atoms[begin], atoms[after - 1].end
-            index = bisect_left(piece_starts, atom.start)
-            start = self._overlapped(pieces, index, token_starts, previous_start)
-            if start != atom.start and not self._fits(start, end):
-                start = atom.start
-            heading = pieces[bisect_left(piece_starts, start)].path
-            yield from (self._span(*fitting, heading) for fitting in self._fitting(start, end))
-            previous_start = start
+        for begin, after in self._borders(atoms, token_starts, core_tokens):
+            index = bisect_left(piece_starts, atoms[begin].start)
+            overlapping = self._overlapping(pieces, index, token_starts, previous_start)
+            for chunk in self._chunk(pieces[overlapping], pieces[index], atoms[after - 1].end):
+                yield chunk
+                previous_start = chunk.start
+
+    def _chunk(self, overlapping: Unit, first: Unit, end: int) -> Iterator[ChunkSpan]:
+        """One chunk with its overlap; without it, or in parts, where its own tokens are more than those of the text."""
+        for start in dict.fromkeys((overlapping, first)):
+            if whole := self._fitting(start.start, end, start.path):
+                yield whole
+                return
+        yield from self._halves(first.start, end, first.path)
+
+    def _halves(self, start: int, end: int, path: tuple[str, ...]) -> Iterator[ChunkSpan]:
+        middle = start + (end - start) // 2
+        blank = max(self.text.rfind(" ", start + 1, middle), self.text.rfind("\n", start + 1, middle))
+        cut = blank if blank > 0 else self._cluster_border(start, middle)
+        for part in (_trimmed(self.text, start, cut), _trimmed(self.text, cut, end)):
+            if part and (whole := self._fitting(*part, path)):
+                yield whole
+            elif part:
+                yield from self._halves(*part, path)
+
+    def _fitting(self, start: int, end: int, path: tuple[str, ...]) -> ChunkSpan | None:
+        """The span as a chunk if it is within the bounds."""
+        if end - start > self.max_chars:
+            return None
+        count = len(self.token_offsets(self.text[start:end]))
+        if count > self.max_tokens and end - start > 1:
+            return None
+        return ChunkSpan(start, end, shown_path(path), count)
 
     def _token_starts(self) -> NDArray[np.int64]:
         """Where each token of the whole text begins, tokenized in parts that end at white space where there is some."""
@@ -141,27 +165,6 @@ class _Chunker:
             if not (unicodedata.combining(letter) or letter in _JOINERS or self.text[place - 1] == "\u200d"):
                 return place
         return cut
-
-    def _count(self, start: int, end: int) -> int:
-        return len(self.token_offsets(self.text[start:end]))
-
-    def _span(self, start: int, end: int, path: tuple[str, ...]) -> ChunkSpan:
-        return ChunkSpan(start, end, shown_path(path), self._count(start, end))
-
-    def _fits(self, start: int, end: int) -> bool:
-        return end - start <= self.max_chars and self._count(start, end) <= self.max_tokens
-
-    def _fitting(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The span, or its parts where the tokenizer finds more tokens in it alone than it found in the whole text."""
-        if end - start <= 1 or self._fits(start, end):
-            yield start, end
-            return
-        middle = start + (end - start) // 2
-        blank = max(self.text.rfind(" ", start + 1, middle), self.text.rfind("\n", start + 1, middle))
-        cut = blank if blank > 0 else self._cluster_border(start, middle)
-        for part in (_trimmed(self.text, start, cut), _trimmed(self.text, cut, end)):
-            if part:
-                yield from self._fitting(*part)
 
     def _pieces(self, parts: Sequence[Unit], token_starts: NDArray[np.int64], core_tokens: int) -> Iterator[Unit]:
         """The units, each that is longer than a chunk in parts of at most an eighth of one."""
@@ -248,21 +251,21 @@ class _Chunker:
             after = begins[after]
         return borders[::-1]
 
-    def _overlapped(
+    def _overlapping(
         self, pieces: Sequence[Unit], index: int, token_starts: NDArray[np.int64], previous_start: int
     ) -> int:
-        """Where a chunk that begins with this piece begins with its overlap."""
-        start = pieces[index].start
-        if index == 0 or pieces[index].before in (Cut.SECTION, Cut.ROW, Cut.HEADED):
-            return start
-        own = int(np.searchsorted(token_starts, start))
-        path = pieces[index].path
-        for piece in reversed(pieces[max(0, index - self.overlap_tokens) : index]):
+        """The piece with which a chunk whose own text begins with piece `index` begins, for its overlap."""
+        first = pieces[index]
+        if first.before in (Cut.SECTION, Cut.ROW, Cut.HEADED):
+            return index
+        own = int(np.searchsorted(token_starts, first.start))
+        while index:
+            piece = pieces[index - 1]
             tokens = own - int(np.searchsorted(token_starts, piece.start))
-            if tokens > self.overlap_tokens or piece.path != path or piece.start <= previous_start:
+            if tokens > self.overlap_tokens or piece.path != first.path or piece.start <= previous_start:
                 break
-            start = piece.start
-        return start
+            index -= 1
+        return index
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:

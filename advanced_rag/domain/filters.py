@@ -1,7 +1,7 @@
 """A filter as data: a typed tree that every store renders in its own words, and that Python can evaluate itself.
 
-An absent field equals null and logic is two-valued (`wire.md` 10): a positive condition is false on an absent field, its
-negation is the exact complement. There is no `not` node: negation is pushed to the leaves when the tree is built, and a
+An absent field equals null and logic is two-valued (`wire.md` 10): a positive condition is false on an absent field and
+its negation is the exact complement. There is no `not` node: negation is pushed to the leaves when the tree is built; a
 leaf that a negation made true on absent fields carries `or_absent`.
 """
 

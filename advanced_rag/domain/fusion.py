@@ -60,13 +60,13 @@ def fuse(
 ) -> list[FusedHit]:
     """Merge the lanes that answered.
 
-    `fused` is the weighted mean, over the lanes that answered, of what each method makes of a lane's scores; a chunk
-    that a lane did not return gets nothing from it. (The lane's least instead of nothing was no better: Cranfield 0.564
-    against 0.565, SQuAD 0.909 against 0.910 nDCG@10. Whoever can score the missing chunks exactly adds them to the
-    rankings before.)
+    `fused` is the weighted mean, over the lanes that found something, of what the method makes of a lane's scores; a
+    chunk that a lane did not return gets nothing from it. (The lane's least instead of nothing was no better: Cranfield
+    0.564 against 0.565, SQuAD 0.909 against 0.910 nDCG@10. Whoever can score the missing chunks exactly adds them to
+    the rankings before.)
 
     `score` is the strength of the best hit, times `fused` in relation to the best. The strength does not depend on
-    what else was found: it is the weighted mean over the answering lanes of the cosine (at least 0) and of BM25 /
+    what else was found: it is the weighted mean over those lanes of the cosine (at least 0) and of BM25 /
     (BM25 + 15); where a lane did not return the best hit, its least score stands in. So scores fall with the rank, the
     best hit of a question about nothing in the index scores low (0.15 to 0.35 where relevant ones have 0.5 to 0.7),
     and a threshold means about the same when a lane is gone. It is no probability.
@@ -81,6 +81,7 @@ def fuse(
     Returns:
         Every chunk once, best first, ties by chunk id.
     """
+    rankings = {lane: hits for lane, hits in rankings.items() if hits}
     shares = {lane: _shares(lane, hits, method, limit) for lane, hits in rankings.items()}
     lane_weights = _normalised({lane: 1.0 if weights is None else weights.get(lane, 1.0) for lane in rankings})
     lanes_of: dict[ChunkId, dict[Lane, Contribution]] = {}
@@ -178,7 +179,7 @@ def _strength(
         elif lane is Lane.SPARSE and len(hits) < limit:
             score = 0.0
         else:
-            score = hits[-1].score if hits else 0.0
+            score = hits[-1].score
         strengths.append(weights[lane] * _lane_strength(lane, score))
     return math.fsum(strengths)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from advanced_rag.domain.documents import Metadata, Tenant
+from advanced_rag.domain.documents import DocumentId, Metadata, Tenant
 from advanced_rag.ports.documents import Page
 
 
@@ -111,6 +111,17 @@ class ConversationStore(Protocol):
 
     async def delete(self, tenant: Tenant, session_id: str) -> bool:
         """With its messages and their feedback. False where there is none."""
+        ...
+
+
+class CitedDocuments(Protocol):
+    """The documents behind citations."""
+
+    async def created(self, tenant: Tenant, document_ids: Collection[DocumentId]) -> dict[DocumentId, datetime]:
+        """Since when each of these that is there now has been there, in one statement.
+
+        A document that was deleted and taken in again counts from then on; a replaced one from its first version.
+        """
         ...
 
 

@@ -32,12 +32,16 @@ class Layer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GuardValues:
-    """Everything that is configured of a guard. The deadline must leave room for one whole attempt timeout at least."""
+    """Everything that is configured of a guard. The deadline must leave room for one whole attempt timeout at least.
+
+    `retries_timeouts`: off where an attempt that was given up may have taken effect meanwhile.
+    """
 
     attempt_timeout_s: float
     bulkhead: BulkheadValues
     retry: RetryValues = field(default_factory=RetryValues)
     breaker: BreakerValues = field(default_factory=BreakerValues)
+    retries_timeouts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def build_guard(
             Retry(name, values.retry, random=dice, budget=budget, listener=told),
             bulkhead,
             BreakerGate(breaker, _PROBE_LIMIT_ATTEMPTS * values.attempt_timeout_s),
-            AttemptTimeout(name, values.attempt_timeout_s),
+            AttemptTimeout(name, values.attempt_timeout_s, transient=values.retries_timeouts),
         ),
         breaker=breaker,
         bulkhead=bulkhead,

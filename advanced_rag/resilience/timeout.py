@@ -17,10 +17,14 @@ RESERVE_S: Final = 0.02  # an attempt ends this long before the deadline: time t
 
 @dataclass(frozen=True, slots=True)
 class AttemptTimeout:
-    """Ends an attempt after `limit_s` seconds, or shortly before the request's deadline if that is earlier."""
+    """Ends an attempt after `limit_s` seconds, or shortly before the request's deadline if that is earlier.
+
+    `transient`: whether what was given up may be called again; not where it may have taken effect meanwhile.
+    """
 
     name: str
     limit_s: float
+    transient: bool = True
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """Raises DependencyTimeout after `limit_s`; DeadlineExceeded when the request's deadline left less than that.
@@ -42,4 +46,6 @@ class AttemptTimeout:
                 raise
             if deadline is not None and not deadline.own and limit_s < self.limit_s:
                 raise DeadlineExceeded(self.name) from error
-            raise DependencyTimeout(self.name, limit_s=limit_s) from error
+            late = DependencyTimeout(self.name, limit_s=limit_s)
+            late.transient = self.transient
+            raise late from error

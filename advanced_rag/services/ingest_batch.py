@@ -10,6 +10,7 @@ from advanced_rag.exceptions import (
     CallerError,
     DeadlineExceeded,
     DependencyError,
+    DependencyTimeout,
     LoadShed,
     RAGException,
     ValidationError,
@@ -103,7 +104,7 @@ def _described(error: RAGException) -> IngestError:
     if isinstance(error, ValidationError):
         first = error.errors[0]
         return IngestError(first.code, first.message, first.loc)
-    retryable = isinstance(error, LoadShed | DeadlineExceeded) or (
-        isinstance(error, DependencyError) and error.transient
-    )
+    # `transient` is about repeating one call at once. A whole document may be sent again however a timeout ended.
+    late = isinstance(error, LoadShed | DeadlineExceeded | DependencyTimeout)
+    retryable = late or (isinstance(error, DependencyError) and error.transient)
     return IngestError(error.code, str(error), retryable=retryable)

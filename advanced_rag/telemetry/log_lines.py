@@ -50,7 +50,8 @@ class LogEntry:
             fields=fields if isinstance(fields, Mapping) else {},
             exception=record.exc_info,
             request_id=context.request_id if context else "",
-            trace_id=context.trace.trace_id if context else "",
+            # Only a caller's trace: an id that nobody else knows finds nothing that request_id would not.
+            trace_id=context.trace.trace_id if context and context.trace.parent_id else "",
             tenant=context.tenant if context else "",
             route=context.route if context else "",
         )

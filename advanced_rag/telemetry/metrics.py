@@ -10,7 +10,7 @@ prometheus_client decides then where values live. Gauges say how they add up; th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -40,7 +40,7 @@ LANES: Final = ("semantic", "sparse", "domain")
 DEGRADABLE: Final = (*LANES, "embedding", "reranker", "database", "llm", "cache", "ratelimit")
 INGEST_STATUSES: Final = ("indexed", "unchanged", "replaced", "superseded", "failed")
 MILVUS_OPERATIONS: Final = ("search", "upsert", "delete")
-POOL_STATES: Final = ("in_use", "idle")
+POOL_STATES: Final = ("size", "in_use", "idle", "waiting")  # how many there may be; how many callers wait for one
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _LIVE_GAUGES: Final = "gauge_live*_*.db"
@@ -63,6 +63,7 @@ class Metrics:
         for level in LOG_LEVELS:
             self.log_dropped.labels(level)
         ProcessCollector(registry=self.registry)
+        self._readings: list[Callable[[], None]] = []
 
     def _make_request_metrics(self) -> None:
         self.requests = self._counter(
@@ -109,7 +110,10 @@ class Metrics:
         self.bulkhead_rejected = self._counter("rag_bulkhead_rejected_total", "Calls refused a permit.", ["name"])
         self.retries = self._counter("rag_retries_total", "Attempts after the first.", ["name"])
         self.pool_connections = self._gauge(
-            "rag_db_pool_connections", "Connections of the database pool.", ["state"], "livesum"
+            "rag_db_pool_connections",
+            "Connections of the database pool: size is how many there may be, waiting how many callers wait for one.",
+            ["state"],
+            "livesum",
         )
         for state in POOL_STATES:
             self.pool_connections.labels(state)
@@ -156,11 +160,17 @@ class Metrics:
         """Show a lane's encoder at zero."""
         self.embedding_duration.labels(lane, backend)
 
+    def read_before_exposition(self, reading: Callable[[], None]) -> None:
+        """Gauges of something that tells nobody when it changes: `reading` sets them, from any thread."""
+        self._readings.append(reading)
+
     def exposition(self, multiprocess_dir: Path | None = None) -> bytes:
         """The text format: this process's values, or, with a directory, those of all workers added up.
 
         Milliseconds of pure CPU: call it in an executor.
         """
+        for reading in self._readings:
+            reading()
         if multiprocess_dir is None:
             return generate_latest(self.registry)
         forget_dead_workers(multiprocess_dir)

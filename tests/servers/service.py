@@ -13,6 +13,7 @@ import httpx
 from tests.servers.processes import ServerProcess
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
+MODELS: Final = _ROOT / ".cache" / "models"
 
 
 class ServiceProcess(ServerProcess):
@@ -46,6 +47,8 @@ class ServiceProcess(ServerProcess):
             "PYTHONPATH": str(_ROOT),
             "RAG__DATA_DIR": str(self.folder / "data"),
             "RAG__SERVER__PORT": str(self.port),
+            # Converted once for all services of a test run, which is most of a first start.
+            "RAG__EMBEDDING__MODELS_DIR": str(MODELS),
             **self._settings,
         }
 

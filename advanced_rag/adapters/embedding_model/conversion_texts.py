@@ -34,7 +34,7 @@ _SENTENCES: Final = (
     "Les travaux commenceront au printemps et dureront environ six mois, selon la municipalité.",
     "El paciente fue dado de alta después de tres días sin fiebre y con la presión arterial normal.",
     "Il ponte resterà chiuso al traffico fino alla fine dei lavori di manutenzione.",
-    "会议改到星期四下午三点，地点不变。",
+    "会议改到星期四下午三点。",
     "製品の保証期間は購入日から二年間です。",
     "Гарантия не распространяется на повреждения, вызванные неправильным использованием.",
     "يجب تقديم الطلب قبل نهاية الشهر الجاري.",

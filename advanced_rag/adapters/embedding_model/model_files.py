@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from advanced_rag.exceptions import EmbeddingGenerationError
 from advanced_rag.ports.models import EmbeddingModel
@@ -27,6 +28,10 @@ class ModelFiles:
 
     folder: Path
     model: EmbeddingModel
+    pad_token_id: int = 0
+    query_prompt: str = ""
+    """What the model wants before a query; likewise before a document."""
+    document_prompt: str = ""
 
 
 def _sha256(path: Path) -> str:
@@ -43,7 +48,9 @@ def _folder(name: str) -> Path:
     # Found, not imported: the package's own code is none of our business.
     spec = importlib.util.find_spec(BUNDLED_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddingGenerationError("embedding", f"the package of the model {name} is not installed", transient=False)
+        raise EmbeddingGenerationError(
+            "embedding", f"the package of the model {name} is not installed", transient=False
+        )
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
@@ -51,8 +58,8 @@ def model_files(name: str) -> ModelFiles:
     """The files of the bundled model (by its name) or of a local folder. Reads all weights once, to make the digest.
 
     Raises:
-        EmbeddingGenerationError: no such folder, no safetensors weights in it, or the bundled weights are not the pinned
-            ones. Not transient: it will not mend itself.
+        EmbeddingGenerationError: no such folder, no safetensors weights in it, or the bundled weights are not the
+            pinned ones. Not transient: it will not mend itself.
     """
     folder = _folder(name)
     if not (folder / _WEIGHTS).is_file():
@@ -62,13 +69,39 @@ def model_files(name: str) -> ModelFiles:
     digests = {file: _sha256(folder / file) for file in _IDENTITY_FILES if (folder / file).is_file()}
     if name in BUNDLED_NAMES and digests[_WEIGHTS] != BUNDLED_WEIGHTS_SHA256:
         raise EmbeddingGenerationError("embedding", f"the weights of {name} are not the ones expected", transient=False)
-    digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-    config = json.loads((folder / "config.json").read_text())
-    limits = json.loads((folder / "sentence_bert_config.json").read_text())
+    config = _json(folder / "config.json")
+    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    if any(prompts.values()):
+        digests["prompts"] = json.dumps(prompts, sort_keys=True)
     model = EmbeddingModel(
         name=name,
-        digest=digest,
-        dimensions=int(config["hidden_size"]),
-        max_tokens=int(limits.get("max_seq_length") or config["max_position_embeddings"]),
+        digest=hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+        dimensions=_dimensions(folder, config),
+        max_tokens=_max_tokens(folder, config),
     )
-    return ModelFiles(folder, model)
+    return ModelFiles(
+        folder,
+        model,
+        pad_token_id=int(config.get("pad_token_id") or 0),
+        query_prompt=prompts.get("query") or "",
+        document_prompt=prompts.get("document") or prompts.get("passage") or "",
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a file, empty where there is no file."""
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _dimensions(folder: Path, config: Mapping[str, Any]) -> int:
+    """Of the transformer, or of the last dense layer after it."""
+    dense = [_json(file).get("out_features") for file in sorted(folder.glob("*_Dense/config.json"))]
+    return int(next((width for width in reversed(dense) if width), config["hidden_size"]))
+
+
+def _max_tokens(folder: Path, config: Mapping[str, Any]) -> int:
+    """What sentence-transformers cuts at, else the tokenizer's own limit, never more than there are positions."""
+    positions = int(config["max_position_embeddings"])
+    declared = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+    return min(positions, int(declared or _json(folder / "tokenizer_config.json").get("model_max_length") or positions))

@@ -21,10 +21,20 @@ class TorchModel:
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415  # see above; and 10 s that others save
 
         self._model: Any = SentenceTransformer(
-            str(folder), device="cpu", local_files_only=True, trust_remote_code=False,
+            str(folder),
+            device="cpu",
+            local_files_only=True,
+            trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
         self._batch_size = batch_size
+        self.backend = "torch"
+        self.concurrency = 1  # torch takes all cores for one call
+
+    @property
+    def module(self) -> Any:
+        """The torch module, for conversion."""
+        return self._model
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """(len(texts), dimensions), rows of unit length, texts cut at the model's window."""

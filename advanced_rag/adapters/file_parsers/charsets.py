@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +21,8 @@ _DECLARED: Final = re.compile(
     re.IGNORECASE,
 )
 _DECLARED_WITHIN_BYTES: Final = 65_536  # browsers stop at 1,024; pages with more in front of it exist
-_HIGH_LINE: Final = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
+_HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
+_CONTEXT_BYTES: Final = 512
 _SAMPLE_BYTES: Final = 65_536
 _ISO_2022_ESCAPE: Final = b"\x1b$"
 # WHATWG Encoding Standard, section 4.2: what pages call Latin-1 or ASCII is windows-1252, what they call Shift JIS or
@@ -41,7 +43,6 @@ _WIDE_SAMPLE_BYTES: Final = 4_096
 _MANY: Final = 0.6
 _FEW: Final = 0.05
 _UTF8_SEQUENCE: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_HIGH_RUN: Final = re.compile(rb"[\x80-\xff]")
 _MOSTLY_UTF8: Final = 0.9
 
 
@@ -72,7 +73,8 @@ def decoded(data: bytes, declared: str | None = None) -> DecodedText:
     for candidate in candidates:
         if candidate is not None and (text := _strictly(data, candidate)) is not None:
             return DecodedText(text, candidate)
-    charset = "utf-8" if _mostly_utf8(data) else _likely_charset(data)
+    sample = _telling_sample(data)
+    charset = "utf-8" if _mostly_utf8(sample) else _likely_charset(sample)
     return DecodedText(data.decode(charset, errors="replace"), charset)
 
 
@@ -114,28 +116,39 @@ def _known(name: str | None) -> str | None:
 
 def _strictly(data: bytes, charset: str) -> str | None:
     try:
-        text = codecs.decode(data, charset)
-    except (UnicodeError, LookupError, ValueError):
+        return data.decode(charset)
+    except (UnicodeError, LookupError, ValueError):  # LookupError: a codec, but none from bytes to text
         return None
-    return text if isinstance(text, str) else None
 
 
-def _mostly_utf8(data: bytes) -> bool:
+def _telling_sample(data: bytes) -> bytes:
+    """Lines with bytes beyond ASCII, to a bounded length, each from a little before its first such byte."""
+    sample = bytearray()
+    for line in io.BytesIO(data):
+        if (first := _HIGH_BYTE.search(line)) is not None:
+            start = max(first.start() - _CONTEXT_BYTES, 0)
+            sample += line[start : start + _SAMPLE_BYTES - len(sample)]
+            if len(sample) >= _SAMPLE_BYTES:
+                break
+    return bytes(sample)
+
+
+def _mostly_utf8(sample: bytes) -> bool:
     """A few broken bytes in what is otherwise UTF-8 must not turn all of its letters into something else."""
-    high = len(_HIGH_RUN.findall(data))
-    valid = sum(len(sequence) for sequence in _UTF8_SEQUENCE.findall(data))
+    high = len(_HIGH_BYTE.findall(sample))
+    valid = sum(len(sequence) for sequence in _UTF8_SEQUENCE.findall(sample))
     return high > 0 and valid / high >= _MOSTLY_UTF8
 
 
-def _likely_charset(data: bytes) -> str:
-    """Of the lines that tell something, by charset-normalizer; windows-1252 where that says no less for it.
+def _likely_charset(sample: bytes) -> str:
+    """By charset-normalizer; windows-1252 where that says no less for it.
 
     It prefers windows-1250 and DOS charsets for texts with few letters outside ASCII (3.5.2), which are Western far
     more often.
     """
-    import charset_normalizer  # 50 ms to import, and only files in old charsets need it
+    import charset_normalizer  # noqa: PLC0415 - 50 ms to import, and only files in old charsets need it
 
-    matches = list(charset_normalizer.from_bytes(_telling_sample(data)))
+    matches = list(charset_normalizer.from_bytes(sample))
     if not matches:
         return _WESTERN
     best = matches[0]
@@ -143,13 +156,3 @@ def _likely_charset(data: bytes) -> str:
         if _WESTERN in match.could_be_from_charset and (match.chaos, -match.coherence) <= (best.chaos, -best.coherence):
             return _WESTERN
     return best.encoding
-
-
-def _telling_sample(data: bytes) -> bytes:
-    """Lines with bytes beyond ASCII, to a bounded length."""
-    sample = bytearray()
-    for line in _HIGH_LINE.finditer(data):
-        sample += line[0][: _SAMPLE_BYTES - len(sample)]
-        if len(sample) >= _SAMPLE_BYTES:
-            break
-    return bytes(sample)

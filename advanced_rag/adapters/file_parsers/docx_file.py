@@ -146,9 +146,9 @@ def _boxes(paragraph: Element) -> Iterator[Element]:
 
 def _rows(table: Element, depth: int = 0) -> Iterator[list[str]]:
     """One text a cell of the grid; a merged cell says its text once and leaves its other places empty."""
-    for row in descendants_of_table(table, "tr"):
+    for row in _in_table(table, "tr"):
         cells: list[str] = []
-        for cell in descendants_of_table(row, "tc"):
+        for cell in _in_table(row, "tc"):
             properties = child(cell, "tcPr")
             merged = child(properties, "vMerge")
             continued = merged is not None and attribute(merged, "val") != "restart"
@@ -158,7 +158,7 @@ def _rows(table: Element, depth: int = 0) -> Iterator[list[str]]:
         yield cells
 
 
-def descendants_of_table(parent: Element, name: str) -> Iterator[Element]:
+def _in_table(parent: Element, name: str) -> Iterator[Element]:
     """Rows of a table or cells of a row, through content controls, but not those of a table further in."""
     waiting = [iter(parent)]
     while waiting:

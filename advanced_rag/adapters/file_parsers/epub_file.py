@@ -20,7 +20,7 @@ _ENCRYPTION: Final = "META-INF/encryption.xml"
 _TEXT_TYPES: Final = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 # XHTML may close an element where it opens it; HTML would read `<title/>` as a title that never ends.
 _SELF_CLOSED: Final = re.compile(
-    r"<(?!(?:area|base|br|col|hr|img|input|link|meta)\b)([a-z][\w:.-]*)([^<>]*)/>", re.IGNORECASE
+    r"<(?!(?:area|base|br|col|hr|img|input|link|meta)\b)([a-z][\w:.-]*+)([^<>]*)/>", re.IGNORECASE
 )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from lxml import etree
 
 from advanced_rag.adapters.file_parsers.markdown import MarkdownWriter, one_line
+from advanced_rag.adapters.file_parsers.refusals import too_large
 from advanced_rag.adapters.file_parsers.xml_parts import Element
 
 _UNSEEN: Final = frozenset(
@@ -93,6 +94,7 @@ _HIDING_STYLE: Final = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:font-size|opacity)\s*:\s*0(?:\.0+)?(?![\w.%])",
     re.IGNORECASE,
 )
+_TOO_DEEP: Final = "Excessive depth"
 _WHITE_SPACE: Final = re.compile(r"[ \t\r\n\f\xa0]+")
 
 
@@ -115,6 +117,9 @@ def parsed_page(text: str) -> Page:
         root = etree.fromstring(text.encode("utf-8", errors="replace"), parser)
     except etree.XMLSyntaxError:  # nothing but white space or comments
         root = None
+    # Past its depth limit libxml2 leaves out the rest: better to say so than to lose half a page in silence.
+    if any(_TOO_DEEP in entry.message for entry in parser.error_log):
+        raise too_large("The page is nested too deeply.")
     if root is None:
         return Page(None, "", "")
     title = next((one_line("".join(found.itertext())) for found in root.iter("title")), "")

@@ -125,7 +125,9 @@ def _baseline(text: Any, index: int) -> float:
 
 
 def _size(text: Any, index: int) -> float:
-    """Of the font as it is drawn: many documents set it to 1 and scale the text."""
+    """Of the font as it is drawn, for many documents set it to 1 and scale the text; 0 for text that stands upright."""
     matrix = raw.FS_MATRIX()
     raw.FPDFText_GetMatrix(text, index, matrix)
+    if abs(matrix.b) > abs(matrix.a):
+        return 0.0
     return float(raw.FPDFText_GetFontSize(text, index)) * hypot(matrix.c, matrix.d)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
@@ -51,16 +52,29 @@ def reader_of(kind: FileType) -> Reader:
     return reader
 
 
-def parsed(source: Source, kind: FileType, reader: Reader) -> ParsedFile:
-    """Raises FileRefused and nothing else, however the file is broken."""
+@contextmanager
+def damage_refused(what: str) -> Iterator[None]:
+    """Whatever goes wrong inside is the file's fault: hostile bytes make any library raise anything."""
     try:
-        content = reader(source)
+        yield
     except FileRefused:
         raise
     except MemoryError as error:
         raise too_large("The file needs more memory than reading it is worth.") from error
     except Exception as error:
-        raise unreadable(f"The file is damaged: it cannot be read as {kind.value}.") from error
+        raise unreadable(f"The file is damaged: it cannot be read as {what}.") from error
+
+
+def file_type(source: Source) -> FileType:
+    """Raises FileRefused and nothing else."""
+    with damage_refused("what it begins like"):
+        return sniffed(source)
+
+
+def parsed(source: Source, kind: FileType, reader: Reader) -> ParsedFile:
+    """Raises FileRefused and nothing else, however the file is broken."""
+    with damage_refused(kind.value):
+        content = reader(source)
     if not content.text.strip():
         raise unreadable(_NO_TEXT_PDF if kind is FileType.PDF else _NO_TEXT)
     text = storable(content.text)
@@ -85,5 +99,5 @@ def _title(content: Content, source: Source) -> str:
 def read_bytes(data: bytes, file_name: str, limits: ParseLimits) -> ParsedFile:
     """All of it. Without the child process around it, so only for bytes that are trusted not to cost too much."""
     source = Source(data, file_name, limits)
-    kind = sniffed(source)
+    kind = file_type(source)
     return parsed(source, kind, reader_of(kind))

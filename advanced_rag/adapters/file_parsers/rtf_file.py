@@ -1,4 +1,4 @@
-"""Rich Text Format: its own small reader, for what is hidden has to stay so and headings and tables must not be lost."""
+"""Rich Text Format, by a small reader of our own: what is hidden stays hidden, headings and tables are not lost."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Group:
 
 @dataclass(slots=True)
 class _Paragraph:
-    """What `\\pard` resets."""
+    """What the word `pard` resets."""
 
     style: int | None = None
     level: int | None = None

@@ -79,7 +79,7 @@ _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _PDF: Final = re.compile(rb"\s*%PDF-\d")
 _LATE_PDF: Final = re.compile(rb"%PDF-\d\.\d")
 _LATE_PDF_WITHIN_BYTES: Final = 1_024
-_PDF_OBJECT: Final = re.compile(rb"\d+\s+\d+\s+obj\b")
+_PDF_OBJECT: Final = re.compile(rb"\d{1,10}\s{1,10}\d{1,5}\s{1,10}obj\b")
 _RTF: Final = re.compile(rb"\s*\{\\rtf")
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
@@ -101,6 +101,7 @@ _OTHERS: Final = (
     (b"SQLite format 3\x00", "an SQLite database"),
 )
 _CONTROL: Final = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
+_BINARY_SAMPLE_CHARS: Final = 1_000_000
 _MAX_CONTROL_SHARE: Final = 0.05
 _MAX_NUL_SHARE: Final = 0.3
 _BEGINS_HTML: Final = re.compile(
@@ -198,8 +199,9 @@ def _unnamed_type(text: str) -> FileType:
 
 def _is_binary(text: str) -> bool:
     """More control characters than any text has. NULs count apart: some programs pad with them."""
-    controls = len(_CONTROL.findall(text))
-    return controls > len(text) * _MAX_CONTROL_SHARE or text.count("\x00") > len(text) * _MAX_NUL_SHARE
+    sample = text[:_BINARY_SAMPLE_CHARS]
+    controls = len(_CONTROL.findall(sample))
+    return controls > len(sample) * _MAX_CONTROL_SHARE or sample.count("\x00") > len(sample) * _MAX_NUL_SHARE
 
 
 def _is_message(text: str) -> bool:

@@ -11,9 +11,7 @@ from advanced_rag.adapters.file_parsers.source import Content, Source
 _LINE_ENDS: Final = re.compile(r"\r\n?")
 _FRONT_MATTER: Final = re.compile(r"\A---[ \t]*\n(?P<fields>(?:.*\n){0,200}?)---[ \t]*(?:\n|\Z)")
 _FRONT_TITLE: Final = re.compile(r"^title:[ \t]*(?P<title>.+)$", re.MULTILINE | re.IGNORECASE)
-_FIRST_HEADING: Final = re.compile(
-    r"^#{1,6}[ \t]+(?P<title>.+?)[ \t]*#*[ \t]*$|^(?P<underlined>\S.*)\n=+[ \t]*$", re.MULTILINE
-)
+_FIRST_HEADING: Final = re.compile(r"^#{1,6}[ \t](?P<title>.*)$|^(?P<underlined>\S.*)\n=+[ \t]*$", re.MULTILINE)
 _TITLE_WITHIN_CHARS: Final = 20_000
 
 
@@ -31,7 +29,7 @@ def read_markdown(source: Source) -> Content:
         if found := _FRONT_TITLE.search(front["fields"]):
             title = found["title"].strip().strip("\"'")
     if not title and (found := _FIRST_HEADING.search(text[:_TITLE_WITHIN_CHARS])):
-        title = (found["title"] or found["underlined"]).strip()
+        title = (found["title"] or found["underlined"] or "").strip("# \t")
     return Content(text=text, titles=(title,), metadata={"charset": source.decoded.charset})
 
 

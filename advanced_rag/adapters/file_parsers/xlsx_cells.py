@@ -35,7 +35,7 @@ class CellReader:
 
     def text(self, cell: Element) -> str:
         """What is shown, less colours and digits left out; of a formula the result that was stored with it."""
-        kind = attribute(cell, "t") or "n"
+        kind = cell.get("t") or "n"  # asked a million times: without regard to namespaces, which cells do not use
         if kind == "inlineStr":
             return rich_text(child(cell, "is"))
         value = child(cell, "v")
@@ -47,7 +47,7 @@ class CellReader:
         if kind == "b":
             return "TRUE" if raw == "1" else "FALSE"
         if kind == "n":
-            return self._number(raw, attribute(cell, "s"))
+            return self._number(raw, cell.get("s"))
         return raw
 
     def _number(self, raw: str, style: str | None) -> str:

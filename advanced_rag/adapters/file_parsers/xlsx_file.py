@@ -11,13 +11,14 @@ from advanced_rag.adapters.file_parsers.office_package import OfficePackage
 from advanced_rag.adapters.file_parsers.refusals import too_large
 from advanced_rag.adapters.file_parsers.source import Content, Source
 from advanced_rag.adapters.file_parsers.xlsx_cells import CellReader, column_of, shared_strings
-from advanced_rag.adapters.file_parsers.xml_parts import Element, attribute, child, children, name_of, streamed
+from advanced_rag.adapters.file_parsers.xml_parts import Element, attribute, child, children, streamed
 
 Row: TypeAlias = tuple[tuple[int, str], ...]
 
 _HIDDEN: Final = ("hidden", "veryHidden")
 _ON: Final = ("1", "true")
 _WORKSHEET: Final = "worksheet"
+_SEPARATOR_CHARS: Final = 3
 
 
 def read(source: Source) -> Content:
@@ -32,7 +33,7 @@ def read(source: Source) -> Content:
     cells = CellReader(
         shared_strings(streamed(package.content(strings), "si")) if strings is not None else [],
         package.optional_xml(package.related(workbook, "styles")),
-        since_1904=attribute_of(child(root, "workbookPr"), "date1904") in _ON,
+        since_1904=_attribute_of(child(root, "workbookPr"), "date1904") in _ON,
     )
     out = MarkdownWriter(source.limits)
     for number, sheet in enumerate(children(child(root, "sheets"), "sheet"), start=1):
@@ -52,7 +53,7 @@ def read(source: Source) -> Content:
     )
 
 
-def attribute_of(element: Element | None, name: str) -> str | None:
+def _attribute_of(element: Element | None, name: str) -> str | None:
     """An attribute of what may not be there."""
     return attribute(element, name) if element is not None else None
 
@@ -71,20 +72,20 @@ def _rows(content: bytes, cells: CellReader, limits: ParseLimits) -> Iterator[Ro
     hidden: set[int] = set()
     shown = 0
     for row in streamed(content, "row", "col"):
-        if name_of(row) == "col":  # all of them stand before the first row
+        if row.get("min") is not None:  # a column; all of them stand before the first row
             hidden.update(_hidden_columns(row, limits))
             continue
-        if attribute(row, "hidden") in _ON:
+        if row.get("hidden") in _ON:
             continue
         texts: dict[int, str] = {}
         column = -1
         for cell in children(row, "c"):
-            column = column_of(attribute(cell, "r"), column + 1)
+            column = column_of(cell.get("r"), column + 1)
             if column >= limits.columns:
                 raise too_large(f"The file has a table of more than {limits.columns:,} columns.")
             if column not in hidden and (text := cells.text(cell)):
                 texts[column] = text
-                shown += len(text)
+                shown += len(text) + _SEPARATOR_CHARS
         if texts:
             yield tuple(texts.items())
         if shown > limits.text_bytes:

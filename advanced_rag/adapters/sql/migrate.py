@@ -9,10 +9,12 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 
 import advanced_rag
 from advanced_rag.adapters.sql.engine import engine_url
-from advanced_rag.adapters.sql.errors import translated
+from advanced_rag.adapters.sql.errors import DEPENDENCY, translated
+from advanced_rag.exceptions import SchemaMismatch
 
 # Beside the package, in a checkout and in the image alike.
 MIGRATIONS: Final = Path(advanced_rag.__file__).resolve().parent.parent / "migrations"
@@ -38,6 +40,7 @@ async def migrate(url: str, revision: str = HEAD) -> None:
 
     Raises:
         FileNotFoundError: the `migrations` folder is not beside the package.
+        SchemaMismatch: the database is at a version that this release does not know.
         DependencyError: the database could not be reached or refused; its schema is what it was.
     """
     await _in_a_thread(url, revision, up=True)
@@ -57,6 +60,9 @@ async def _in_a_thread(url: str, revision: str, *, up: bool) -> None:
     try:
         with translated(statement_timeout_s=0):
             await asyncio.get_running_loop().run_in_executor(executor, work, alembic_config(url), revision)
+    except CommandError as error:
+        # Most of all a database that a later release has migrated already.
+        raise SchemaMismatch(DEPENDENCY, f"the database cannot be migrated: {error}", transient=False) from error
     finally:
         executor.shutdown(wait=False)  # waiting would hold the loop where this was cancelled
 

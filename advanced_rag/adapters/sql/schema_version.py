@@ -13,7 +13,7 @@ from advanced_rag.adapters.sql.tables import SCHEMA_VERSION_TABLE
 from advanced_rag.exceptions import SchemaMismatch
 
 # The newest migration's number. A test shows that it is.
-EXPECTED_VERSION: Final = "0001"
+EXPECTED_VERSION: Final = "0002"
 MIGRATE_COMMAND: Final = "python -m advanced_rag migrate"
 
 _NO_VERSION: Final = "none"

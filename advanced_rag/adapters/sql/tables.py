@@ -230,7 +230,8 @@ messages = Table(
     Index("idx_messages_session_created", "tenant", "session_id", "sequence", unique=True),
 )
 
-# A vote is on a message, or on a chunk as the answer to a query.
+# A vote is on a message, or on a chunk as the answer to a query; of each a caller has one. `query_hash` is the query's
+# SHA-256 in hex: a query itself may be longer than an index can hold.
 feedback = Table(
     "feedback",
     metadata,
@@ -243,10 +244,12 @@ feedback = Table(
     Column("vote", Text, nullable=False),
     Column("comment", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("query_hash", Text),
     PrimaryKeyConstraint("tenant", "id"),
     ForeignKeyConstraint(["tenant", "message_id"], ["messages.tenant", "messages.id"], ondelete="CASCADE"),
     CheckConstraint("vote IN ('up', 'down')", name="vote"),
-    CheckConstraint("message_id IS NOT NULL OR (chunk_id IS NOT NULL AND query IS NOT NULL)", name="subject"),
+    CheckConstraint("message_id IS NOT NULL OR (chunk_id IS NOT NULL AND query_hash IS NOT NULL)", name="subject"),
+    Index("idx_feedback_chunk", "tenant", "chunk_id", "query_hash", "caller", unique=True),
     Index("idx_feedback_message", "tenant", "message_id", "caller", unique=True),
 )
 

@@ -17,7 +17,9 @@ CLIENT_GONE: Final = 499  # what is counted where nobody was left to answer; nev
 # A method is the caller's text: only these become a label.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
-logger: Final = logging.getLogger(__name__)
+REQUEST_LOGGER: Final = "advanced_rag.request"
+
+logger: Final = logging.getLogger(REQUEST_LOGGER)
 
 
 class ObservationMiddleware:

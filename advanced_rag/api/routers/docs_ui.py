@@ -22,7 +22,7 @@ _MEDIA_TYPES: Final = {
 }
 _STARTER: Final = """window.addEventListener("load", () => {
   SwaggerUIBundle({
-    url: "../openapi.json",
+    url: "openapi.json",
     dom_id: "#ui",
     deepLinking: true,
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],

@@ -10,6 +10,7 @@ import pytest
 from advanced_rag.adapters import guarded
 from advanced_rag.adapters.guarded import (
     Guarded,
+    GuardedCitedDocuments,
     GuardedCollectionRegistry,
     GuardedConversationStore,
     GuardedDocumentReader,
@@ -24,7 +25,14 @@ from advanced_rag.adapters.guarded import (
 from advanced_rag.domain.documents import ChunkId, Matrix, Tenant
 from advanced_rag.exceptions import DependencyUnavailable
 from advanced_rag.ports.collections import CollectionRegistry
-from advanced_rag.ports.conversations import ConversationStore, FeedbackStore, NewMessage, Retention, Role
+from advanced_rag.ports.conversations import (
+    CitedDocuments,
+    ConversationStore,
+    FeedbackStore,
+    NewMessage,
+    Retention,
+    Role,
+)
 from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionSweep
 from advanced_rag.ports.indexes import PassageStore, VectorIndex
 from advanced_rag.ports.models import EmbeddingModel, Encoder
@@ -43,6 +51,7 @@ PORTS: list[tuple[type, type[Guarded[Any]]]] = [
     (ConversationStore, GuardedConversationStore),
     (Retention, GuardedRetention),
     (FeedbackStore, GuardedFeedbackStore),
+    (CitedDocuments, GuardedCitedDocuments),
     (CollectionRegistry, GuardedCollectionRegistry),
 ]
 METHODS = [
@@ -85,8 +94,9 @@ def typed(inner: Any, guard: Guard) -> tuple[object, ...]:
     conversations: ConversationStore = GuardedConversationStore(inner, guard)
     retention: Retention = GuardedRetention(inner, guard)
     feedback: FeedbackStore = GuardedFeedbackStore(inner, guard)
+    cited: CitedDocuments = GuardedCitedDocuments(inner, guard)
     collections: CollectionRegistry = GuardedCollectionRegistry(inner, guard)
-    return vectors, passages, encoder, store, reader, sweep, conversations, retention, feedback, collections
+    return vectors, passages, encoder, store, reader, sweep, conversations, retention, feedback, cited, collections
 
 
 @pytest.mark.req("R3.1")

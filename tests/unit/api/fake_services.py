@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,13 +14,17 @@ from fastapi import FastAPI
 from advanced_rag.api.app import ApiOptions, create_app
 from advanced_rag.domain.documents import ChunkId, DocumentId, Lane, Passage, Tenant
 from advanced_rag.exceptions import NotFound
+from advanced_rag.ports.conversations import Feedback, Message, Session, Vote
 from advanced_rag.ports.documents import DocumentRecord, Page
 from advanced_rag.services.answering import Answer, ChatQuery, Citation
+from advanced_rag.services.conversations import ConversationsService
+from advanced_rag.services.feedback import FeedbackService
 from advanced_rag.services.health import ComponentHealth, ComponentState, HealthReport, Readiness
 from advanced_rag.services.ingest_outcome import IngestOutcome, IngestStatus
 from advanced_rag.services.preparation import GivenDocument
 from advanced_rag.services.retrieval_query import LaneShare, Retrieval, RetrievalQuery, RetrievedPassage
 from advanced_rag.telemetry.metrics import Metrics
+from tests.fakes.conversation_store import FakeConversationStore
 
 PASSAGE = Passage(
     chunk_id=ChunkId("c_1"),
@@ -65,6 +69,7 @@ class FakeServices:
     readiness_answer: Readiness = field(default_factory=lambda: Readiness(ready=True, status="ready"))
     ticking: bool = True
     degraded: tuple[str, ...] = ()
+    conversation_store: FakeConversationStore = field(default_factory=FakeConversationStore)
 
     @property
     def retrieval(self) -> FakeServices:
@@ -85,6 +90,14 @@ class FakeServices:
     @property
     def documents(self) -> FakeReader:
         return FakeReader(self)
+
+    @property
+    def conversations(self) -> FakeConversations:
+        return FakeConversations(self)
+
+    @property
+    def feedback(self) -> FakeJudge:
+        return FakeJudge(self)
 
     async def act(self) -> None:
         self.entered.set()
@@ -176,6 +189,46 @@ class FakeReader:
         assert limit
         await self.services.act()
         return Page((RECORD,), cursor or domain)
+
+
+@dataclass(frozen=True)
+class FakeConversations:
+    """The real service over a store in memory."""
+
+    services: FakeServices
+
+    async def sessions(
+        self, tenant: Tenant, *, user_id: str | None = None, limit: int, cursor: str | None = None
+    ) -> Page[Session]:
+        return await (await self._service()).sessions(tenant, user_id=user_id, limit=limit, cursor=cursor)
+
+    async def messages(
+        self, tenant: Tenant, session_id: str, *, limit: int, cursor: str | None = None
+    ) -> Page[Message]:
+        return await (await self._service()).messages(tenant, session_id, limit=limit, cursor=cursor)
+
+    async def delete(self, tenant: Tenant, session_id: str) -> None:
+        await (await self._service()).delete(tenant, session_id)
+
+    async def created(self, tenant: Tenant, document_ids: Collection[DocumentId]) -> dict[DocumentId, datetime]:
+        assert tenant
+        return {name: RECORD.created_at for name in document_ids if name in self.services.stored}
+
+    async def _service(self) -> ConversationsService:
+        await self.services.act()
+        return ConversationsService(self.services.conversation_store, self)
+
+
+@dataclass(frozen=True)
+class FakeJudge:
+    """The real service over a store in memory."""
+
+    services: FakeServices
+
+    async def vote(self, tenant: Tenant, *, caller: str, message_id: str, vote: Vote, comment: str) -> Feedback:
+        await self.services.act()
+        service = FeedbackService(self.services.conversation_store, lambda _: None)
+        return await service.vote(tenant, caller=caller, message_id=message_id, vote=vote, comment=comment)
 
 
 def _indexed(document: GivenDocument) -> IngestOutcome:

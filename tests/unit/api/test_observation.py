@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from starlette.types import Receive, Scope, Send
 
 from advanced_rag.api.endpoints import NO_ENDPOINT, EndpointKind, EndpointTable
-from advanced_rag.api.middleware import observation
+from advanced_rag.api.middleware.observation import REQUEST_LOGGER, ObservationMiddleware
+from advanced_rag.telemetry.context import RequestContext, current_request, enter_request, leave_request
 from advanced_rag.telemetry.log_lines import FIELDS_ATTRIBUTE
+from advanced_rag.telemetry.metrics import Metrics
+from tests.unit.api.asgi import Client, scope
 from tests.unit.api.fake_services import Api
 
 
@@ -105,10 +109,10 @@ async def test_every_route_is_there_at_zero_from_the_start(api: Api) -> None:
 
 @pytest.mark.req("R10.3")
 async def test_a_request_writes_one_line_with_what_is_known_of_it(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, observation.__name__)
+    caplog.set_level(logging.INFO, REQUEST_LOGGER)
     api.services.degraded = ("sparse:open",)
     await api.client.post("/v1/retrieve", json={"query": "a secret question"})
-    (record,) = [record for record in caplog.records if record.name == observation.__name__]
+    (record,) = [record for record in caplog.records if record.name == REQUEST_LOGGER]
     assert record.getMessage() == "POST /v1/retrieve 200"
     fields = getattr(record, FIELDS_ATTRIBUTE)
     assert fields["status"] == 200
@@ -118,11 +122,28 @@ async def test_a_request_writes_one_line_with_what_is_known_of_it(api: Api, capl
 
 
 @pytest.mark.req("R10.3")
+async def test_a_line_says_what_the_request_waited_for_and_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        context = current_request()
+        assert context is not None
+        context.retries, context.queue_ms = 2, 12.345
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    caplog.set_level(logging.INFO, REQUEST_LOGGER)
+    token = enter_request(RequestContext("r1", route="/x"))
+    await Client().ask(ObservationMiddleware(app, Metrics(version="1")), scope())
+    leave_request(token)
+    fields = getattr(caplog.records[0], FIELDS_ATTRIBUTE)
+    assert (fields["retries"], fields["queue_ms"]) == (2, 12.35)
+
+
+@pytest.mark.req("R10.3")
 async def test_health_and_metrics_write_no_line_by_default(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, observation.__name__)
+    caplog.set_level(logging.INFO, REQUEST_LOGGER)
     for path in ("/healthz", "/healthz/live", "/healthz/ready", "/readiness", "/metrics"):
         await api.client.get(path)
-    assert [record for record in caplog.records if record.name == observation.__name__] == []
+    assert [record for record in caplog.records if record.name == REQUEST_LOGGER] == []
 
 
 async def test_the_documented_metric_names_are_all_there(api: Api) -> None:

@@ -28,11 +28,13 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "/v1/retrieve": {"query": "x"},
     "/v1/chat": {"message": "x"},
     "/v1/ingest": {"documents": [{"text": "x"}]},
+    "/v1/feedback": {"message_id": "m", "vote": "up"},
 }
 FIELDS = {
     "/v1/retrieve": ("query", "top_k", "mode", "domain", "filters", "min_score", "explain", "unknown"),
     "/v1/chat": ("message", "session_id", "user_id", "top_k", "mode", "domain", "filters", "stream", "unknown"),
     "/v1/ingest": ("documents", "unknown"),
+    "/v1/feedback": ("message_id", "vote", "comment", "unknown"),
 }
 DOCUMENT_FIELDS = ("id", "text", "title", "domain", "metadata", "unknown")
 

@@ -49,6 +49,7 @@ async def test_aliases_and_pages_are_not_described(api: Api) -> None:
     paths = {name.split()[1] for name in await _operations(api)}
     assert not paths & {"/retrieve", "/ingest", "/chat", "/docs", "/openapi.json"}
     assert {"/v1/retrieve", "/v1/ingest", "/v1/chat", "/v1/documents", "/v1/documents/{id}", "/readiness"} <= paths
+    assert {"/v1/chat/sessions", "/v1/chat/sessions/{id}", "/v1/chat/sessions/{id}/messages", "/v1/feedback"} <= paths
 
 
 async def test_the_description_is_consistent(api: Api) -> None:
@@ -65,6 +66,8 @@ async def test_the_description_is_consistent(api: Api) -> None:
         "ChatResponse",
         "IngestRequest",
         "IngestResponse",
+        "FeedbackRequest",
+        "SessionAnswer",
     ):
         assert schemas[name]["examples"], name
     assert schemas["RetrieveRequest"]["additionalProperties"] is False

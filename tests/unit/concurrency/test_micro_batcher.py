@@ -68,7 +68,7 @@ def test_an_idle_batcher_starts_at_once() -> None:
         assert await batcher.submit(["b"]) == ["B"]
         assert model.started_at == [pytest.approx(0.0), pytest.approx(1.0 + BATCH_S)]
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_what_comes_at_the_same_time_goes_together_longest_first() -> None:
@@ -80,7 +80,7 @@ def test_what_comes_at_the_same_time_goes_together_longest_first() -> None:
         assert model.batches == [["ccc", "bb", "a"]]
         assert reports == [BatchReport(items=3, cost=9, priority=Priority.HIGH, waited_s=0.0)]
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_while_a_batch_runs_the_next_one_gathers() -> None:
@@ -95,7 +95,7 @@ def test_while_a_batch_runs_the_next_one_gathers() -> None:
         assert model.started_at[1] == pytest.approx(BATCH_S)
         assert model.most_running == 1
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_callers_who_come_back_together_are_waited_for_two_milliseconds_at_most() -> None:
@@ -122,7 +122,7 @@ def test_callers_who_come_back_together_are_waited_for_two_milliseconds_at_most(
         await batcher.submit(["d"])
         assert clock() - before == pytest.approx(BATCH_S)
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_a_batch_keeps_to_its_budget_of_padded_tokens() -> None:
@@ -141,7 +141,7 @@ def test_a_batch_keeps_to_its_budget_of_padded_tokens() -> None:
         padding = sum(report.cost for report in reports) / sum(map(len, texts))
         assert padding < 1.25  # items of like length go together: in order of arrival it would be 1.5
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 @pytest.mark.req("R4.6")
@@ -159,7 +159,7 @@ def test_a_full_queue_sheds_at_once() -> None:
         await asyncio.gather(running, *waiting)
         assert batcher.queued == 0
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 @pytest.mark.req("R4.6")
@@ -178,7 +178,7 @@ def test_a_long_call_is_fed_in_parts_and_leaves_room_for_queries() -> None:
         for ingest in ingests:
             assert ingest.result() == [text.upper() for text in texts]
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 @pytest.mark.req("R4.6")
@@ -192,7 +192,7 @@ def test_calls_that_wait_for_room_are_bounded_too() -> None:
         ends = await asyncio.gather(*calls, return_exceptions=True)
         assert [isinstance(end, BulkheadFull) for end in ends] == [False] * 6 + [True]
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_queries_go_before_documents_and_documents_get_their_share() -> None:
@@ -216,7 +216,7 @@ def test_queries_go_before_documents_and_documents_get_their_share() -> None:
         assert 1 / 6 <= share <= 1 / 4
         assert order[0] is Priority.HIGH
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_documents_never_take_the_last_place_among_the_running() -> None:
@@ -233,7 +233,7 @@ def test_documents_never_take_the_last_place_among_the_running() -> None:
         await ingest
         assert model.most_running == 2
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_who_has_left_is_dropped_before_the_batch() -> None:
@@ -249,7 +249,7 @@ def test_who_has_left_is_dropped_before_the_batch() -> None:
         assert model.batches == [["a"], ["bb", "dd", "b", "d"]]
         assert callers["c"].cancelled()
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 @pytest.mark.req("R3.4")
@@ -268,7 +268,7 @@ def test_a_batch_that_nobody_waits_for_any_more_is_cancelled_and_only_then() -> 
         assert model.cancelled == 1
         assert await batcher.submit(["d"]) == ["D"]
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_one_bad_text_fails_alone() -> None:
@@ -284,7 +284,7 @@ def test_one_bad_text_fails_alone() -> None:
                 assert end == [text.upper()]
         assert len(model.batches) <= 1 + 2 * 4  # halves of 15 texts: four times two
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_when_everything_fails_alike_nothing_is_tried_again_in_parts() -> None:
@@ -296,7 +296,7 @@ def test_when_everything_fails_alike_nothing_is_tried_again_in_parts() -> None:
         assert all(isinstance(end, DependencyUnavailable) for end in ends)
         assert len(model.batches) == 1
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_a_wrong_number_of_results_is_an_error_for_each() -> None:
@@ -308,7 +308,7 @@ def test_a_wrong_number_of_results_is_an_error_for_each() -> None:
         ends = await asyncio.gather(*(batcher.submit([text]) for text in "ab"), return_exceptions=True)
         assert all(isinstance(end, ValueError) for end in ends)
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_a_call_with_one_bad_text_fails_and_the_others_of_its_batch_do_not() -> None:
@@ -318,7 +318,7 @@ def test_a_call_with_one_bad_text_fails_and_the_others_of_its_batch_do_not() -> 
         assert isinstance(ends[0], ValueError)
         assert ends[1] == ["C"]
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_batches_run_in_the_batchers_context_and_not_in_a_callers() -> None:
@@ -332,7 +332,7 @@ def test_batches_run_in_the_batchers_context_and_not_in_a_callers() -> None:
         request.set("a caller's")
         assert await batcher.submit(["a"]) == ["none"]
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_closing_refuses_what_waits_and_lets_what_runs_end() -> None:
@@ -352,7 +352,7 @@ def test_closing_refuses_what_waits_and_lets_what_runs_end() -> None:
         with pytest.raises(ShuttingDown):
             await batcher.submit(["d"])
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 def test_closing_cancels_what_does_not_end() -> None:
@@ -366,7 +366,7 @@ def test_closing_cancels_what_does_not_end() -> None:
             await running
         assert model.cancelled == 1
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -407,4 +407,4 @@ def test_whatever_callers_do_everyone_gets_the_own_results_and_nothing_stays(see
         assert min(outcomes.values()) > 20, outcomes
         assert await batcher.submit(["z"] * 12, priority=Priority.LOW) == ["Z"] * 12  # all places are free again
 
-    run_virtually(main)
+    run_virtually(main, at_most_s=60)

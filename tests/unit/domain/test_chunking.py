@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advanced_rag.domain.chunking import chunk_spans, embedded_text
@@ -73,6 +73,7 @@ bounds = st.integers(1, 40).flatmap(lambda most: st.tuples(st.just(most), st.int
 
 
 @given(texts, tokenizers, bounds)
+@example("A sentence of some words. 。A sentence of some words. A sentence of some words. ", words, (7, 5))
 def test_chunks_are_bounded_ordered_exact_slices_that_cover_the_text(
     text: str, token_offsets: object, limits: tuple[int, int]
 ) -> None:

@@ -118,6 +118,11 @@ def test_a_threshold_means_about_the_same_when_a_lane_is_gone() -> None:
         assert fuse(alone)[0].score == pytest.approx(both, abs=0.05)
 
 
+def test_a_lane_that_found_nothing_counts_no_more_than_one_that_is_gone() -> None:
+    dense = [hit("a", 0.62), hit("b", 0.3)]
+    assert fuse({Lane.SEMANTIC: dense, Lane.SPARSE: []}) == fuse({Lane.SEMANTIC: dense})
+
+
 def test_a_question_about_nothing_in_the_index_scores_low() -> None:
     dense = [hit(f"v{n}", 0.2 - n * 0.001) for n in range(100)]
     sparse = [hit(f"w{n}", 7 - n * 0.05) for n in range(100)]

@@ -187,9 +187,9 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         apply(issued.permit, end)
         return issued
 
-    @rule(end=ENDS, times=st.integers(3, 8))
-    def calls_in_a_row(self, end: str, times: int) -> None:
-        for _ in range(times):
+    @rule(ends=st.lists(ENDS, min_size=1, max_size=4).flatmap(lambda ends: st.sampled_from([ends, ends * 3])))
+    def calls_in_a_row(self, ends: list[str]) -> None:
+        for end in ends:
             self.issued += 1
             if self.model.acquire(self.issued) is None:
                 generation = self.model.generation
@@ -262,4 +262,4 @@ def apply(permit: Permit, end: str) -> None:
 
 
 TestBreakerAgainstModel = pytest.mark.req("R1.13")(BreakerAgainstModel.TestCase)
-TestBreakerAgainstModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestBreakerAgainstModel.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)

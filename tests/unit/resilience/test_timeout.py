@@ -29,6 +29,17 @@ def test_an_attempt_ends_at_its_limit_with_a_dependency_timeout() -> None:
     run_virtually(main)
 
 
+@pytest.mark.req("R3.7")
+@pytest.mark.parametrize("transient", [True, False])
+def test_whether_a_timeout_may_be_tried_again_is_what_was_said(transient: bool) -> None:
+    async def main(_clock: Clock) -> None:
+        with pytest.raises(DependencyTimeout) as late:
+            await AttemptTimeout("database", 5.0, transient=transient).run(hang)
+        assert late.value.transient is transient
+
+    run_virtually(main)
+
+
 @pytest.mark.req("R3.3")
 def test_a_nearer_deadline_ends_it_twenty_milliseconds_early_and_blames_nobody() -> None:
     async def main(clock: Clock) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from advanced_rag.domain.documents import Document, DocumentId, Tenant
-from advanced_rag.exceptions import DependencyUnavailable, InsufficientStorage, PoolExhausted, ValidationError
+from advanced_rag.exceptions import (
+    DependencyTimeout,
+    DependencyUnavailable,
+    InsufficientStorage,
+    PoolExhausted,
+    ValidationError,
+)
 from advanced_rag.ports.documents import StagedVersion, Unchanged
 from advanced_rag.services.ingest_batch import IngestBatch, Item
 from advanced_rag.services.ingest_outcome import IngestStatus
@@ -39,15 +45,19 @@ def test_outcomes_stand_in_the_order_of_the_request() -> None:
 
 
 def test_a_bad_field_is_named_and_a_failed_dependency_may_be_tried_again() -> None:
-    batch = IngestBatch(Tenant("acme"), 3)
+    batch = IngestBatch(Tenant("acme"), 4)
     batch.fail(0, DocumentId("a"), ValidationError.of("/metadata/year", "wrong-type", "must be an int"))
     batch.fail(1, DocumentId("b"), PoolExhausted("no connection"))
     batch.fail(2, DocumentId("c"), DependencyUnavailable("database", transient=False))
+    late = DependencyTimeout("database", limit_s=5.0)
+    late.transient = False  # not tried again by us, but the caller may
+    batch.fail(3, DocumentId("d"), late)
     errors = [outcome.error for outcome in batch.outcomes()]
     assert [(error.code, error.loc, error.retryable) for error in errors if error] == [
         ("wrong-type", "/metadata/year", False),
         ("overloaded", None, True),
         ("dependency-unavailable", None, False),
+        ("dependency-unavailable", None, True),
     ]
     batch.raise_if_nothing_was_done()  # one of them failed by its own fault: the others are told one by one
 

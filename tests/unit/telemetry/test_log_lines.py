@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advanced_rag.telemetry.context import RequestContext
+from advanced_rag.telemetry.context import RequestContext, trace_of
 from advanced_rag.telemetry.log_lines import FIELDS_ATTRIBUTE, LogEntry, line_of
 
 
@@ -33,7 +33,8 @@ def _line(record: logging.LogRecord, context: RequestContext | None = None) -> d
 
 @pytest.mark.req("R10.3")
 def test_a_line_says_when_what_and_for_whom() -> None:
-    context = RequestContext("r1", route="/v1/retrieve", tenant="acme")
+    trace = trace_of(f"00-{'a' * 32}-{'b' * 16}-01")
+    context = RequestContext("r1", trace, route="/v1/retrieve", tenant="acme")
     line = _line(_record("asked %s", "twice", fields={"status": 200, "degraded": ("sparse:open",)}), context)
     assert line["time"].endswith("Z")
     assert line["time"][10] == "T"
@@ -43,7 +44,7 @@ def test_a_line_says_when_what_and_for_whom() -> None:
         "logger": "advanced_rag.x",
         "message": "asked twice",
         "request_id": "r1",
-        "trace_id": context.trace.trace_id,
+        "trace_id": "a" * 32,
         "tenant": "acme",
         "route": "/v1/retrieve",
         "status": 200,
