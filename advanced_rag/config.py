@@ -146,7 +146,6 @@ class EmbeddingSettings(Section):
     models_dir: Path | None = None  # where converted models are kept; not set: below data_dir
     batch_size: PositiveInt = 32
     threads: PositiveInt = 2
-    streams: PositiveInt = 1
     query_timeout_s: PositiveFloat = 10.0
     document_timeout_s: PositiveFloat = 120.0
     permits: PositiveInt = 256
@@ -197,7 +196,7 @@ class ChunkingSettings(Section):
     """How documents are cut; in tokens of the embedding model's own tokenizer."""
 
     max_tokens: int = Field(default=256, ge=16)
-    overlap_tokens: NonNegativeInt = 32
+    overlap_tokens: NonNegativeInt = 16
 
     @model_validator(mode="after")
     def _overlap_leaves_room(self) -> Self:

@@ -82,7 +82,6 @@ def _backend_values(settings: Settings) -> LocalBackendValues:
         models_dir=embedding.models_dir or settings.data_dir / "models",
         backend=embedding.backend,
         threads=embedding.threads,
-        streams=embedding.streams,
         torch_batch=embedding.batch_size,
     )
 

@@ -21,7 +21,7 @@ from advanced_rag.exceptions import DeadlineExceeded, DependencyError, LoadShed,
 from advanced_rag.ports.conversations import ConversationStore, NewMessage, Role
 from advanced_rag.ports.models import Encoder, Tokenizer
 from advanced_rag.services.indexing import Workers
-from advanced_rag.services.lane_search import degradation_reason
+from advanced_rag.services.lane_search import database_degradation, degradation_reason
 from advanced_rag.services.retrieval import RetrievalService
 from advanced_rag.services.retrieval_query import Mode, Retrieval, RetrievalQuery
 
@@ -215,7 +215,7 @@ class AnsweringService:
         except (DependencyError, LoadShed, DeadlineExceeded) as error:
             if query.session_id is not None:
                 raise
-            return _Kept(None, (f"database:{degradation_reason(error)}",))
+            return _Kept(None, (database_degradation(error),))
         return _Kept(session_id)
 
     def _tokens(self, text: str) -> int:

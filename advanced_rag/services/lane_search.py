@@ -39,6 +39,11 @@ def degradation_reason(error: Exception) -> str:
             return "unavailable"
 
 
+def database_degradation(error: Exception) -> str:
+    """`database:reason`. An open breaker is a database that is gone: only a lane is called open (reliability R5.1)."""
+    return f"database:{'unavailable' if isinstance(error, CircuitOpen) else degradation_reason(error)}"
+
+
 @dataclass(frozen=True, slots=True)
 class DenseLane:
     """A lane that is searched by vector, with the encoder whose vectors its collection holds."""

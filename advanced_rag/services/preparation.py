@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from advanced_rag.domain.chunking import chunk_spans, embedded_text
 from advanced_rag.domain.documents import (
     Chunk,
+    ChunkSpan,
     Document,
     DocumentId,
     FieldValue,
@@ -26,7 +27,7 @@ from advanced_rag.ports.documents import Draft, StagedVersion
 from advanced_rag.ports.models import Tokenizer
 
 _SPECIAL_TOKENS = 2  # the model frames every text with these
-_MAX_PREFIX_SHARE = 4  # title and headings may take at most a quarter of the model's window
+_MAX_PREFIX_SHARE = 4  # title and heading path may each take at most a quarter of the model's window
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,26 @@ class Preparation:
         return Document(identity, given.text, given.title, given.domain, given.metadata), content
 
     def draft(self, document: Document) -> Draft:
-        """The document cut into chunks."""
-        prefix_tokens = min(len(self.tokenizer.token_offsets(document.title)), self.window_tokens // _MAX_PREFIX_SHARE)
-        spans = chunk_spans(
-            document.text,
+        """The document cut into chunks that fit the model's window together with their title and headings."""
+        title_tokens = self._prefix_tokens(document.title)
+        spans = self._spans(document.text, title_tokens)
+        heading_tokens = max(map(self._prefix_tokens, {span.heading for span in spans}), default=0)
+        longest = max((span.token_count for span in spans), default=0)
+        if heading_tokens and longest + title_tokens + heading_tokens > self.window_tokens - _SPECIAL_TOKENS:
+            spans = self._spans(document.text, title_tokens + heading_tokens)
+        return Draft(document, document_hash(document), tuple(spans))
+
+    def _spans(self, text: str, prefix_tokens: int) -> list[ChunkSpan]:
+        return chunk_spans(
+            text,
             token_offsets=self.tokenizer.token_offsets,
             max_tokens=min(self.max_tokens, self.window_tokens - _SPECIAL_TOKENS - prefix_tokens),
             overlap_tokens=self.overlap_tokens,
         )
-        return Draft(document, document_hash(document), tuple(spans))
+
+    def _prefix_tokens(self, prefix: str) -> int:
+        """What a title or heading path takes of the window; of an overlong one the chunk's tail pays the rest."""
+        return min(len(self.tokenizer.token_offsets(prefix)), self.window_tokens // _MAX_PREFIX_SHARE)
 
     def analysed(self, staged: StagedVersion) -> PreparedVersion:
         """What the encoder and the indexes are given of each chunk."""

@@ -14,7 +14,6 @@ from advanced_rag.domain.filter_parser import parse_filter
 from advanced_rag.domain.filters import AllOf, Comparator, Compare, Constant, DeclaredFields, Filter
 from advanced_rag.domain.fusion import FusedHit, FusionMethod, fuse
 from advanced_rag.exceptions import (
-    CircuitOpen,
     DependencyError,
     LoadShed,
     RetrievalError,
@@ -23,7 +22,7 @@ from advanced_rag.exceptions import (
 from advanced_rag.feature_flags import FeatureFlags
 from advanced_rag.ports.documents import ChunkRef, DocumentReader
 from advanced_rag.ports.indexes import PassageStore
-from advanced_rag.services.lane_search import LaneAnswers, LaneRequest, LaneSearch, degradation_reason
+from advanced_rag.services.lane_search import LaneAnswers, LaneRequest, LaneSearch, database_degradation
 from advanced_rag.services.retrieval_query import LaneShare, Mode, Retrieval, RetrievalQuery, RetrievedPassage
 from advanced_rag.services.version_map import VersionMap
 
@@ -167,8 +166,7 @@ class RetrievalService:
             raise error
         stored = await self.passages.passages(tenant, [ref.chunk_id for ref in refs])
         shown = self.versions.judged(tenant, stored.values())
-        reason = "unavailable" if isinstance(error, CircuitOpen) else degradation_reason(error)
-        degraded = [f"database:{reason}"]
+        degraded = [database_degradation(error)]
         if any(passage.stale for passage in shown):
             degraded.append("database:stale")
         return _Found({passage.chunk_id: passage for passage in shown}, tuple(degraded))

@@ -9,10 +9,12 @@ import asyncio
 import itertools
 import re
 import statistics
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ import pytest
 
 from tests.e2e.conftest import handbook, questions
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import wait_until
 from tests.servers.service import ServiceProcess
 
 pytestmark = pytest.mark.xdist_group("e2e-database-faults")
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.xdist_group("e2e-database-faults")
 POOL_SIZE: Final = 2
 POOL_TIMEOUT_S: Final = 1.0
 STATEMENT_TIMEOUT_S: Final = 2.0
+OUTAGE_S: Final = 2.0
 RECOVERY_S: Final = 5.0  # issue: at most that long after the database is back
 UNAVAILABLE_S: Final = 0.3  # reliability, section 5: a retrieve while the database refuses …
 TIMEOUT_S: Final = 1.0  # … and while it hangs
@@ -90,8 +94,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 async def client(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=100)
-    async with httpx.AsyncClient(base_url=stack.service.url, timeout=30.0, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=stack.service.url, timeout=30.0) as client:
         await recovered(stack, client, within_s=30.0)
         yield client
 
@@ -201,6 +204,11 @@ async def recovered(stack: Stack, client: httpx.AsyncClient, *, within_s: float 
     raise AssertionError(f"not within {within_s:g} s: {wanting}")
 
 
+async def healthy(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.service.url, timeout=30.0) as client:
+        await recovered(stack, client, within_s=30.0)
+
+
 async def until(condition: Callable[[], bool], what: str, within_s: float = 10.0) -> None:
     started = time.monotonic()
     while not await asyncio.to_thread(condition):
@@ -256,6 +264,7 @@ async def test_while_the_database_is_gone_each_endpoint_says_what_it_can(
     stack: Stack, client: httpx.AsyncClient
 ) -> None:
     whole = (await ask(client, "retrieve", stack)).body["results"]
+    answered = (await ask(client, "chat", stack)).body
     stack.postgres.kill9()
     try:
         retrieves = [await ask(client, "retrieve", stack) for _ in range(5)]
@@ -269,7 +278,8 @@ async def test_while_the_database_is_gone_each_endpoint_says_what_it_can(
             assert 1 <= int(answer.response.headers["Retry-After"]) <= 30
             assert answer.took_s < SLACK_S
         chat = (await ask(client, "chat", stack)).body
-        assert (chat["session_id"], chat["persisted"], chat["grounded"]) == (None, False, True)
+        assert (chat["session_id"], chat["persisted"]) == (None, False)
+        assert (chat["answer"], chat["citations"]) == (answered["answer"], answered["citations"])
         assert chat["degraded"] == ["database:unavailable"]
         assert (await client.get("/healthz/live")).status_code == 200
         assert (await client.get("/healthz/ready")).status_code == 200
@@ -280,45 +290,50 @@ async def test_while_the_database_is_gone_each_endpoint_says_what_it_can(
 
 @dataclass
 class Load:
-    """A few callers who ask for everything in turn, each after his last answer."""
+    """A few callers who ask for everything in turn, each after his last answer; in a thread of their own.
+
+    So the test's own thread can start the server, which ends with the thread that started it.
+    """
 
     stack: Stack
-    client: httpx.AsyncClient
     callers: int = 4
     answers: list[Answer] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[list[Answer]]:
-        ended = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for number in range(self.callers):
-                group.create_task(self._caller(ended, number))
+    @contextmanager
+    def running(self) -> Iterator[list[Answer]]:
+        with ThreadPoolExecutor(1) as thread:
+            calling = thread.submit(asyncio.run, self._call())
             try:
                 yield self.answers
             finally:
-                ended.set()
+                self.ended.set()
+            calling.result()
 
-    async def _caller(self, ended: asyncio.Event, number: int) -> None:
+    async def _call(self) -> None:
+        async with httpx.AsyncClient(base_url=self.stack.service.url, timeout=30.0) as client:
+            await asyncio.gather(*(self._caller(client, number) for number in range(self.callers)))
+
+    async def _caller(self, client: httpx.AsyncClient, number: int) -> None:
         for kind in itertools.islice(itertools.cycle(EVERY_KIND), number * 3, None):
-            if ended.is_set():
+            if self.ended.is_set():
                 return
-            self.answers.append(await ask(self.client, kind, self.stack))
+            self.answers.append(await ask(client, kind, self.stack))
             await asyncio.sleep(0.02)
 
 
-async def test_killed_and_restarted_under_load_there_are_only_503s_and_all_is_well_within_seconds(
-    stack: Stack, client: httpx.AsyncClient
-) -> None:
-    async with Load(stack, client).running() as answers:
-        await until(lambda: len(answers) >= 2 * len(EVERY_KIND), "some load", within_s=30.0)
+def test_killed_and_restarted_under_load_there_are_only_503s_and_all_is_well_within_seconds(stack: Stack) -> None:
+    asyncio.run(healthy(stack))
+    with Load(stack).running() as answers:
+        wait_until(lambda: len(answers) >= 2 * len(EVERY_KIND), within_s=30.0, what="some load")
         killed_at = time.monotonic()
         stack.postgres.kill9()
-        await asyncio.sleep(2.0)  # how long it is gone
-        await asyncio.to_thread(stack.postgres.start)
+        wait_until(lambda: time.monotonic() > killed_at + OUTAGE_S, within_s=60.0, what="the outage's end")
+        stack.postgres.start()
         back_at = time.monotonic()
-        await until(lambda: time.monotonic() > back_at + RECOVERY_S + 2.0, "the load to go on")
+        wait_until(lambda: time.monotonic() > back_at + RECOVERY_S + 2.0, within_s=60.0, what="the load to go on")
     before = [answer for answer in answers if answer.asked_at + answer.took_s < killed_at]
-    assert all(map(is_whole, before)), before
+    assert [answer for answer in before if not is_whole(answer)] == []
     during = [answer for answer in answers if killed_at < answer.asked_at < back_at]
     assert any(answer.status == 503 for answer in during)
     for answer in answers:
@@ -330,10 +345,11 @@ async def test_killed_and_restarted_under_load_there_are_only_503s_and_all_is_we
     after = [answer for answer in answers if answer.asked_at > back_at + RECOVERY_S]
     assert {answer.kind for answer in after} == set(EVERY_KIND)
     assert [answer for answer in after if not is_whole(answer)] == []
-    for answer in answers:
-        if answer.kind == "ingest" and answer.status == 200:
-            (outcome,) = answer.body["documents"]
-            assert (await client.get(f"/v1/documents/{outcome['id']}")).status_code == 200
+    with httpx.Client(base_url=stack.service.url, timeout=30.0) as client:
+        for answer in answers:
+            if answer.kind == "ingest" and answer.status == 200:
+                (outcome,) = answer.body["documents"]
+                assert client.get(f"/v1/documents/{outcome['id']}").status_code == 200
     assert stack.connections() <= POOL_SIZE
 
 

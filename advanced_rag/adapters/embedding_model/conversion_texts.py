@@ -103,6 +103,8 @@ _PROBES: Final = (
 )
 
 _CALIBRATION_LENGTHS: Final = (1, 3, 6, 9)  # sentences in a text: the longest has about 200 tokens
+_PASSAGES_IN_BATCH: Final = 2  # four calibrate no better and take twice as long
+_QUERIES_IN_BATCH: Final = 8
 
 
 def calibration_batches(count: int) -> list[list[str]]:
@@ -112,10 +114,10 @@ def calibration_batches(count: int) -> list[list[str]]:
     for number in range(count):
         if number % (len(_CALIBRATION_LENGTHS) + 1) == 0:
             first = number % len(_QUERIES)
-            batches.append([*_QUERIES[first:], *_QUERIES[:first]][:8])
+            batches.append([*_QUERIES[first:], *_QUERIES[:first]][:_QUERIES_IN_BATCH])
             continue
         length = _CALIBRATION_LENGTHS[number % len(_CALIBRATION_LENGTHS)]
-        batches.append([" ".join(islice(sentences, length)) for _ in range(4)])
+        batches.append([" ".join(islice(sentences, length)) for _ in range(_PASSAGES_IN_BATCH)])
     return batches
 
 

@@ -33,7 +33,7 @@ class LocalEncoderValues:
     query_batch: int = 32
     query_batch_tokens: int = 1_024
     document_batch: int = 32
-    document_batch_tokens: int = 512
+    document_batch_tokens: int = 1_024
     max_wait_s: float = 0.002
     max_queued: int = 256
     close_grace_s: float = 2.0

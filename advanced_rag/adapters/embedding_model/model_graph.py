@@ -20,6 +20,7 @@ from advanced_rag.adapters.embedding_model.openvino_model import ATTENTION_MASK,
 
 # Smoothing moves outliers from activations into weights; 0.5 (half of them) lost least on the probe texts, 0.95 most.
 _SMOOTHING: Final = 0.5
+_EMBEDDING_LOOKUP: Final = "Gather"
 _EXAMPLE_TEXTS: Final = 2
 _EXAMPLE_TOKENS: Final = 16
 
@@ -50,11 +51,12 @@ def float_graph(encoder: torch.nn.Module) -> openvino.Model:
 
 
 def int8_graph(graph: openvino.Model, tokens: TokenIds, batches: Sequence[Sequence[str]]) -> openvino.Model:
-    """The graph with int8 weights and activations, calibrated on batches of text. `graph` itself is used up.
+    """The graph with int8 weights and activations, calibrated on batches of text.
 
     The projections back from the wide layer are kept out of the calibration: their inputs have outliers that no fixed
     scale fits, and they alone cost most of the accuracy (cosine 0.987 against 0.997 on the probe texts). Their weights
-    become int8 all the same, their inputs are quantised as they come.
+    become int8 all the same, their inputs are quantised as they come. Embedding tables stay as they are: int8 ones
+    would be unpacked into memory at every start, where f32 ones are only mapped.
     """
     logging.getLogger("nncf").setLevel(logging.ERROR)
     narrowing = _narrowing_layers(graph)
@@ -64,17 +66,22 @@ def int8_graph(graph: openvino.Model, tokens: TokenIds, batches: Sequence[Sequen
         dataset,
         subset_size=len(batches),
         model_type=nncf.ModelType.TRANSFORMER,
-        ignored_scope=nncf.IgnoredScope(names=narrowing),
+        ignored_scope=nncf.IgnoredScope(names=narrowing, types=[_EMBEDDING_LOOKUP]),
         advanced_parameters=AdvancedQuantizationParameters(
             smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=_SMOOTHING)
         ),
     )
-    calibrated = [node.get_friendly_name() for node in _linear_layers(quantised)]
+    calibrated = [name for name in map(_name, _linear_layers(quantised)) if name not in narrowing]
     compressed: openvino.Model = nncf.compress_weights(
         quantised,
-        ignored_scope=nncf.IgnoredScope(names=[name for name in calibrated if name not in narrowing], validate=False),
+        ignored_scope=nncf.IgnoredScope(names=calibrated, types=[_EMBEDDING_LOOKUP], validate=False),
     )
     return compressed
+
+
+def _name(node: Any) -> str:
+    name: str = node.get_friendly_name()
+    return name
 
 
 def _linear_layers(graph: openvino.Model) -> list[Any]:
@@ -89,5 +96,5 @@ def _narrowing_layers(graph: openvino.Model) -> list[str]:
         if weights.is_static and len(weights) == 2:  # (outputs, inputs), as torch keeps them
             outputs, inputs = weights.to_shape()
             if inputs > outputs:
-                names.append(node.get_friendly_name())
+                names.append(_name(node))
     return names

@@ -62,7 +62,7 @@ def translated(*, statement_timeout_s: float, committing: bool = False) -> Itera
     except PoolTimeoutError as error:
         raise PoolExhausted("no database connection became free in time") from error
     except (OSError, DisconnectionError) as error:  # refused, reset, no answer: drivers raise these bare
-        raise _lost(committing=committing) from error
+        raise _lost(error, committing=committing) from error
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -82,10 +82,10 @@ def _of_driver(error: Exception, statement_timeout_s: float, *, committing: bool
     if isinstance(inner, sqlite3.Error):
         return _of_sqlite(inner)
     if isinstance(inner, OSError):
-        return _lost(committing=committing)
+        return _lost(inner, committing=committing)
     code = sqlstate(error)
     if code is None:  # asyncpg's own complaints: the connection is closed, or in no state to be used
-        return _lost(committing=committing)
+        return _lost(error, committing=committing)
     return _of_postgres(code, statement_timeout_s, committing=committing)
 
 
@@ -99,7 +99,7 @@ def _of_postgres(code: str, statement_timeout_s: float, *, committing: bool) -> 
     if code in _WRONG_SCHEMA:
         return SchemaMismatch(DEPENDENCY, "the database lacks a table or a column of this version", transient=False)
     if code[:2] == _CONNECTION_CLASS or (committing and code[:2] == _ENDING_CLASS):
-        return _lost(committing=committing)
+        return _lost(None, committing=committing)
     if code in _TRANSIENT_CODES:
         return DependencyUnavailable(DEPENDENCY, "the database cannot serve right now", transient=True)
     if code[:2] == _INTEGRITY_CLASS:
@@ -129,14 +129,17 @@ def _of_sqlite(error: sqlite3.Error) -> RAGException | None:
     return DependencyUnavailable(DEPENDENCY, "the database file cannot be used", transient=False)
 
 
-def _lost(*, committing: bool) -> DependencyUnavailable:
+def _lost(error: BaseException | None, *, committing: bool) -> DependencyUnavailable:
     if committing:
         return DependencyUnavailable(
             DEPENDENCY,
             "the connection was lost during COMMIT; whether it took effect is not known",
             transient=False,
         )
-    return DependencyUnavailable(DEPENDENCY, "the database cannot be reached", transient=True)
+    # Who refuses may be there in a moment. Who lets a new connection wait until its limit does so again, and three
+    # such waits are longer than most requests have.
+    waited = isinstance(error, TimeoutError)
+    return DependencyUnavailable(DEPENDENCY, "the database cannot be reached", transient=not waited)
 
 
 def _storage_full() -> InsufficientStorage:

@@ -88,7 +88,7 @@ async def test_what_could_not_be_written_everywhere_is_not_acknowledged_and_not_
 class ForgetfulIndex(FakeVectorIndex):
     """Says that it has written, and has not."""
 
-    async def present(self, chunk_ids: object) -> set[ChunkId]:  # type: ignore[override]
+    async def present(self, chunk_ids: object) -> set[ChunkId]:
         return set()
 
 
