@@ -92,7 +92,7 @@ def build_guard(
     `budget`: the retry budget to share with the dependency's other guards; by default it has its own.
     """
     told = listener or NullListener()
-    dice = random or Random(SystemRandom().getrandbits(64))  # noqa: S311  # spreads retries; nothing secret
+    dice = random or Random(SystemRandom().getrandbits(64))  # noqa: S311  # nosec B311  # spreads retries; nothing secret
     breaker = CircuitBreaker(name, values.breaker, random=dice, listener=told, clock=clock)
     bulkhead = Bulkhead(name, values.bulkhead, listener=told)
     return Guard(

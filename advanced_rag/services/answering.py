@@ -17,6 +17,7 @@ from advanced_rag.domain.extraction import (
     extractive_answer,
     term_overlaps,
 )
+from advanced_rag.domain.pages import PAGES_KEY, page_of
 from advanced_rag.exceptions import DeadlineExceeded, DependencyError, LoadShed, NotFound, RetrievalError
 from advanced_rag.ports.conversations import ConversationStore, NewMessage, Role
 from advanced_rag.ports.models import Encoder, Tokenizer
@@ -25,6 +26,7 @@ from advanced_rag.services.lane_search import database_degradation, degradation_
 from advanced_rag.services.retrieval import RetrievalService
 from advanced_rag.services.retrieval_query import Mode, Retrieval, RetrievalQuery
 
+_TITLE_CHARS = 80  # of a session's first message
 NOTHING_FOUND = "Nothing in the documents answers this question."
 NO_SOURCES = "The documents cannot be searched at the moment, so this question cannot be answered."
 
@@ -45,7 +47,10 @@ class ChatQuery:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """What the mark `[n]` points to: `text` stands at `start:end` (code points) of the document."""
+    """What the mark `[n]` points to: `text` stands at `start:end` (code points) of the document.
+
+    `page` (from 1) is where it begins, in a document that has pages.
+    """
 
     n: int
     chunk_id: ChunkId
@@ -55,6 +60,7 @@ class Citation:
     end: int
     score: float
     text: str
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +216,8 @@ class AnsweringService:
         try:
             session_id = query.session_id
             if session_id is None:
-                session_id = (await self.conversations.create(query.tenant, user_id=query.user_id)).id
+                title = " ".join(query.message.split())[:_TITLE_CHARS]
+                session_id = (await self.conversations.create(query.tenant, user_id=query.user_id, title=title)).id
             await self.conversations.append(query.tenant, session_id, messages)
         except (DependencyError, LoadShed, DeadlineExceeded) as error:
             if query.session_id is not None:
@@ -234,6 +241,7 @@ def _with_quotations(found: Retrieval, extracted: ExtractiveAnswer) -> tuple[Cit
             end=each.end,
             score=each.score,
             text=_cut(texts[each.chunk_id], each.start, each.end),
+            page=page_of(texts[each.chunk_id].metadata.get(PAGES_KEY), each.start),
         )
         for each in extracted.citations
     )

@@ -199,8 +199,19 @@ class HealthService:
     async def _keep_looking(self, probe: Probe) -> None:
         while True:
             state = await self.look(probe)
-            well = state is ComponentState.OK and (probe.breaker is None or probe.breaker() == "closed")
-            await asyncio.sleep(self.values.interval_s if well else self.values.failing_interval_s)
+            await self._pause(probe, answered=state is ComponentState.OK)
+
+    async def _pause(self, probe: Probe, *, answered: bool) -> None:
+        """Until the next look is due, which is soon as soon as the breaker opens (R1.8): it may have since the last."""
+        waited_s = 0.0
+        while True:
+            well = answered and (probe.breaker is None or probe.breaker() == "closed")
+            left_s = (self.values.interval_s if well else self.values.failing_interval_s) - waited_s
+            if left_s <= 0:
+                return
+            step_s = min(left_s, _TICK_S)
+            await asyncio.sleep(step_s)
+            waited_s += step_s
 
     async def _tick(self) -> None:
         while True:

@@ -14,7 +14,9 @@ EVERYTHING = {"BaseException", "CancelledError", "BaseExceptionGroup"}
 # Places that end a cancellation on purpose: "file:function" and why.
 ALLOWED = {
     "adapters/milvus/errors.py:translated": "a cancellation that nobody asked for is a channel that was closed",
+    "adapters/file_parsers/parser.py:_uninterrupted": "hands it to its caller, who raises it once the child is dead",
     "api/middleware/disconnect.py:__call__": "ends the cancellation that it has caused itself, by asyncio's own count",
+    "concurrency/uninterrupted.py:uninterrupted": "raises it once the work has ended",
     "concurrency/async_executor.py:gather_bounded": "takes the first error out of the group; cancellation is no group",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -100,6 +101,17 @@ async def test_a_wrong_password_or_database_is_not_worth_repeating(postgres_url:
         with pytest.raises(DependencyUnavailable) as failure:
             await pool.check()
         assert not failure.value.transient
+
+
+@pytest.mark.req("R3.7")
+async def test_a_server_that_lets_a_new_connection_wait_is_not_tried_again() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))  # the kernel accepts, nobody reads
+    url = f"postgresql+asyncpg://postgres@127.0.0.1:{listener.getsockname()[1]}/postgres"
+    with listener:
+        async with opened_pool(url, pool_timeout_s=0.2) as pool:
+            with pytest.raises(DependencyUnavailable) as failure:
+                await pool.check()
+    assert not failure.value.transient
 
 
 async def test_a_row_that_contradicts_another_is_a_conflict(postgres: DbPool, tmp_path: Path) -> None:

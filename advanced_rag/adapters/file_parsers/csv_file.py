@@ -21,12 +21,15 @@ _SAMPLE_CHARS: Final = 65_536
 def read(source: Source) -> Content:
     """Raises FileRefused for what csv cannot read and for more columns than the limit."""
     text = source.decoded.text.replace("\x00", " ")
-    csv.field_size_limit(len(text) + 1)  # how much is too much is for the writer to say
     out = MarkdownWriter(source.limits)
+    # How much is too much is for the writer to say. The limit is the whole process's: others read with theirs.
+    limit_before = csv.field_size_limit(len(text) + 1)
     try:
         out.table(_rows(text, _separator(text[:_SAMPLE_CHARS])))
     except csv.Error as error:
         raise unreadable("The file is damaged: its rows cannot be told apart.") from error
+    finally:
+        csv.field_size_limit(limit_before)
     return Content(text=out.text, metadata={"charset": source.decoded.charset})
 
 

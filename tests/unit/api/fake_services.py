@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 from fastapi import FastAPI
 
 from advanced_rag.api.app import ApiOptions, create_app
 from advanced_rag.domain.documents import ChunkId, DocumentId, Lane, Passage, Tenant
+from advanced_rag.domain.filters import FieldType
 from advanced_rag.exceptions import NotFound
 from advanced_rag.ports.conversations import Feedback, Message, Session, Vote
 from advanced_rag.ports.documents import DocumentRecord, Page
@@ -23,8 +26,10 @@ from advanced_rag.services.health import ComponentHealth, ComponentState, Health
 from advanced_rag.services.ingest_outcome import IngestOutcome, IngestStatus
 from advanced_rag.services.preparation import GivenDocument
 from advanced_rag.services.retrieval_query import LaneShare, Retrieval, RetrievalQuery, RetrievedPassage
+from advanced_rag.services.uploads import UploadService, UploadValues
 from advanced_rag.telemetry.metrics import Metrics
 from tests.fakes.conversation_store import FakeConversationStore
+from tests.fakes.file_parser import FakeFileParser
 
 PASSAGE = Passage(
     chunk_id=ChunkId("c_1"),
@@ -70,6 +75,21 @@ class FakeServices:
     ticking: bool = True
     degraded: tuple[str, ...] = ()
     conversation_store: FakeConversationStore = field(default_factory=FakeConversationStore)
+    parser: FakeFileParser = field(default_factory=FakeFileParser)
+    upload_folder: Path = Path("not-made")
+    parsed: list[str] = field(default_factory=list)
+
+    @property
+    def uploads(self) -> UploadService:
+        """The real service over a fake parser and this."""
+        return UploadService(
+            folder=self.upload_folder,
+            parser=self.parser,
+            indexing=self,
+            declared={"lang": FieldType.STRING, "author": FieldType.STRING},
+            values=UploadValues(files_in_flight=2, max_text_chars=1_000_000),
+            observe=lambda outcome, _seconds: self.parsed.append(outcome),
+        )
 
     @property
     def retrieval(self) -> FakeServices:
@@ -259,8 +279,10 @@ async def running_api(
 
     app = create_app(open_services, metrics=metrics, options=options)
     transport = httpx.ASGITransport(app, client=client)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as http,
-    ):
-        yield Api(app, services, metrics, http)
+    with TemporaryDirectory() as folder:
+        services.upload_folder = Path(folder)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+        ):
+            yield Api(app, services, metrics, http)

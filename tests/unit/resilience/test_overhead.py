@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from random import Random
@@ -16,7 +17,10 @@ from advanced_rag.resilience.circuit_breaker import BreakerValues, CircuitBreake
 from advanced_rag.resilience.deadline import deadline_scope
 from advanced_rag.resilience.guard import GuardValues, build_guard
 
-pytestmark = pytest.mark.benchmark_suite
+pytestmark = [
+    pytest.mark.benchmark_suite,
+    pytest.mark.skipif(sys.gettrace() is not None, reason="a tracer (coverage) is most of what would be measured"),
+]
 
 ROUNDS = 10_000
 BREAKER_BOUND_US = 10.0

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from advanced_rag.exceptions import (
+    BulkheadFull,
+    CircuitOpen,
+    DependencyTimeout,
     DependencyUnavailable,
     EmbeddingGenerationError,
     MilvusConnectionError,
@@ -72,20 +75,32 @@ async def test_without_embeddings_the_words_choose_the_sentence() -> None:
 class GoneConversations:
     """The conversations while the database is gone."""
 
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
     def __getattr__(self, name: str) -> Any:
         async def gone(*_: object, **__: object) -> None:
-            raise DependencyUnavailable("database")
+            raise self.error
 
         return gone
 
 
-async def test_without_the_database_a_new_conversation_is_answered_and_not_kept() -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DependencyUnavailable("database"), "unavailable"),
+        (CircuitOpen("database", retry_after_s=5.0), "unavailable"),
+        (DependencyTimeout("database", limit_s=5.0), "timeout"),
+        (BulkheadFull("database is busy"), "busy"),
+    ],
+)
+async def test_without_the_database_a_new_conversation_is_answered_and_not_kept(error: Exception, reason: str) -> None:
     services = await filled()
-    object.__setattr__(services.answering, "conversations", GoneConversations())
+    object.__setattr__(services.answering, "conversations", GoneConversations(error))
     answer = await services.answering.answer(ChatQuery(ACME, "Where do the spare keys hang?"))
     assert (answer.session_id, answer.persisted, answer.grounded) == (None, False, True)
-    assert "database:unavailable" in answer.degraded
-    with pytest.raises(DependencyUnavailable):  # whose session it is cannot be shown
+    assert answer.degraded == (f"database:{reason}",)
+    with pytest.raises(type(error)):  # whose session it is cannot be shown
         await services.answering.answer(ChatQuery(ACME, "Where?", session_id="some"))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from advanced_rag.exceptions import MilvusConnectionError
 from advanced_rag.services.health import ComponentState, HealthService, HealthValues, Probe
 from tests.fakes.clock import FakeClock
+from tests.fakes.virtual_time import run_virtually
 
 VALUES = HealthValues(interval_s=5, failing_interval_s=2, timeout_s=0.05, unavailable_after_s=10)
 
@@ -101,6 +103,32 @@ async def test_a_good_look_hints_the_breaker_and_a_bad_one_does_not() -> None:
     milvus.fault = "gone"
     await look_at_all(health)
     assert milvus.told_healthy == 1
+
+
+@pytest.mark.req("R1.8")
+def test_a_breaker_that_opens_between_two_looks_brings_the_next_one_forward() -> None:
+    async def main(clock: Callable[[], float]) -> None:
+        milvus, state = Dependency(), ["closed"]
+        health = HealthService(
+            probes=(Probe("milvus", milvus.check, breaker=lambda: state[0], healthy=milvus.healthy),),
+            values=VALUES,
+            version="1",
+            features={},
+            clock=clock,
+        )
+        running = asyncio.create_task(health.run())
+        await asyncio.sleep(4.9)
+        assert milvus.asked == 1
+        await asyncio.sleep(0.2)
+        assert milvus.asked == 2
+        state[0] = "open"
+        await asyncio.sleep(2.0)
+        assert milvus.asked == 3
+        assert milvus.told_healthy == 3
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtually(main)
 
 
 async def test_an_open_breaker_degrades_a_component_that_answers() -> None:

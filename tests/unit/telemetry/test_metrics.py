@@ -48,6 +48,14 @@ def test_known_labels_are_there_at_zero() -> None:
     assert "_created" not in text
 
 
+def test_what_tells_nobody_when_it_changes_is_read_when_somebody_looks() -> None:
+    metrics = Metrics(version="1")
+    values = iter((3, 4))
+    metrics.read_before_exposition(lambda: metrics.pool_connections.labels("in_use").set(next(values)))
+    for value in (3, 4):
+        assert f'rag_db_pool_connections{{state="in_use"}} {value}.0' in metrics.exposition().decode()
+
+
 @pytest.mark.req("R11.8")
 def test_request_buckets_are_dense_around_the_objective() -> None:
     metrics = Metrics(version="1")
