@@ -24,13 +24,13 @@ run: setup ## serve on http://127.0.0.1:8000, everything embedded below ./data
 	exec $(BIN)/python -m advanced_rag serve
 
 test: setup ## all tests but the slow ones
-	$(BIN)/python -m pytest tests/ -v -n $(WORKERS) --dist loadgroup -m "not slow and not benchmark_suite"
+	$(BIN)/python -m pytest tests/ -v -n $(WORKERS) --dist loadgroup
 
 test-full: setup ## all tests, slow ones included
 	$(BIN)/python -m pytest tests/ -v -m "not benchmark_suite"
 
 coverage: setup ## line and branch coverage of the tests, at least 90 %
-	$(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadgroup -m "not slow and not benchmark_suite" --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadgroup --cov --cov-report=term-missing:skip-covered
 
 check: format-check lint types imports security audit ## the whole static gate
 
