@@ -235,7 +235,51 @@ class IngestSettings(Section):
     grace_s: PositiveFloat = 60.0
     sweep_interval_s: PositiveFloat = 10.0
     sweep_batch: PositiveInt = 200
+    reconcile_interval_s: PositiveFloat = 45.0
+    reconcile_page: PositiveInt = 1_000
+    reconcile_batch: PositiveInt = 256
+    reconcile_pause_s: NonNegativeFloat = 0.05
     progress_interval_s: PositiveFloat = 2.0
+
+
+class JobSettings(Section):
+    """Ingest jobs. `runners` of the serving process; 0 leaves the work to `python -m advanced_rag worker`."""
+
+    runners: NonNegativeInt = 1
+    lease_s: PositiveFloat = 30.0
+    heartbeat_s: PositiveFloat = 10.0
+    poll_s: PositiveFloat = 1.0
+    look_interval_s: PositiveFloat = 0.5
+    max_attempts: PositiveInt = 3
+    backoff_base_s: PositiveFloat = 1.0
+    backoff_max_s: PositiveFloat = 60.0
+    retention_days: PositiveInt = 7
+
+    @model_validator(mode="after")
+    def _beats_within_the_lease(self) -> Self:
+        if self.heartbeat_s * 2 > self.lease_s:
+            raise ValueError("heartbeat_s must be at most half of lease_s: one lost heartbeat must not lose the lease")
+        return self
+
+
+class IdempotencySettings(Section):
+    """Requests with an `Idempotency-Key`: how long a dead one keeps its key, and how long answers are kept."""
+
+    lease_s: PositiveFloat = 60.0
+    keep_s: PositiveFloat = 86_400.0
+
+
+class UploadSettings(Section):
+    """Files: how many are read at once, each in a process of its own, and what reading one may cost."""
+
+    parsers: PositiveInt = 2
+    max_waiting_files: PositiveInt = 64
+    parse_wait_s: PositiveFloat = 120.0
+    parse_wall_s: PositiveFloat = 30.0
+    parse_cpu_s: PositiveInt = 20
+    parse_memory_bytes: PositiveInt = 1_000_000_000
+    max_text_bytes: PositiveInt = 8_000_000
+    max_upload_text_chars: PositiveInt = 32_000_000
 
 
 class SessionSettings(Section):
@@ -306,6 +350,9 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     answers: AnswerSettings = AnswerSettings()
     ingest: IngestSettings = IngestSettings()
+    jobs: JobSettings = JobSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
+    uploads: UploadSettings = UploadSettings()
     sessions: SessionSettings = SessionSettings()
     filters: FilterSettings = FilterSettings()
     domain: DomainSettings = DomainSettings()

@@ -28,6 +28,14 @@ MAX_FILTER_LIST: Final = 1_000
 MAX_FILTER_STRING_BYTES: Final = 1_024
 MAX_ID_CHARS: Final = 128
 
+# reliability.md R8.7, R8.11: what an upload may be made of. RFC 2046, section 5.1.1, allows 70 characters of boundary.
+MAX_UPLOAD_BODY_BYTES: Final = 64_000_000
+MAX_UPLOAD_FILES: Final = 20
+MAX_PART_HEADER_BYTES: Final = 8_192
+MAX_FORM_FIELD_BYTES: Final = 65_536
+MAX_BOUNDARY_CHARS: Final = 70
+MAX_FILE_NAME_CHARS: Final = 255
+
 # Milvus refuses a search limit above this (seen with 2.5.1; also the server's default).
 MILVUS_MAX_LIMIT: Final = 16_384
 

@@ -5,6 +5,9 @@ RAGException              `code` is stable and public; str(error) is safe to sho
 │  ├─ ValidationError     names the fields
 │  ├─ NotFound
 │  ├─ Conflict
+│  │  ├─ LeaseLost         the work was taken over by somebody else
+│  │  └─ KeyInProgress     the first request with that Idempotency-Key still runs
+│  ├─ KeyMismatch          that Idempotency-Key came with another request before
 │  └─ FileRefused         a file that cannot be read, is of no known type, or is too large once unpacked
 ├─ LoadShed               we refused without trying (permit, breaker, queue, drain): not retried, tells Retry-After
 │  ├─ BulkheadFull
@@ -76,6 +79,30 @@ class Conflict(CallerError):
     """The request contradicts the state that it meets."""
 
     code = "conflict"
+
+
+class LeaseLost(Conflict):
+    """Somebody else has taken over what was being done; nothing of it was made visible."""
+
+
+class KeyInProgress(Conflict):
+    """The first request with that Idempotency-Key is still running."""
+
+    code = "idempotency-in-progress"
+
+    def __init__(self, key: str) -> None:
+        super().__init__("The first request with this key is still running.")
+        self.key = key
+
+
+class KeyMismatch(CallerError):
+    """That Idempotency-Key came with another request before."""
+
+    code = "idempotency-mismatch"
+
+    def __init__(self, key: str) -> None:
+        super().__init__("This key came with another request before.")
+        self.key = key
 
 
 class FileRefused(CallerError):

@@ -14,7 +14,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from advanced_rag.ports.collections import CollectionRegistry
 from advanced_rag.ports.conversations import CitedDocuments, ConversationStore, FeedbackStore, Retention
 from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionSweep
+from advanced_rag.ports.idempotency import IdempotencyStore
 from advanced_rag.ports.indexes import PassageStore, VectorIndex
+from advanced_rag.ports.jobs import JobQueue, JobStore
+from advanced_rag.ports.ledger import ChunkLedger
 from advanced_rag.ports.models import EmbeddingModel, Encoder
 from advanced_rag.resilience.guard import Guard
 
@@ -106,6 +109,14 @@ class GuardedVersionSweep(Guarded[VersionSweep]):
     purge = through_guard(VersionSweep.purge)
 
 
+class GuardedChunkLedger(Guarded[ChunkLedger]):
+    """What the indexes should hold."""
+
+    page = through_guard(ChunkLedger.page)
+    known = through_guard(ChunkLedger.known)
+    versions = through_guard(ChunkLedger.versions)
+
+
 class GuardedConversationStore(Guarded[ConversationStore]):
     """Sessions and their messages."""
 
@@ -135,6 +146,35 @@ class GuardedFeedbackStore(Guarded[FeedbackStore]):
 
     vote = through_guard(FeedbackStore.vote)
     votes = through_guard(FeedbackStore.votes)
+
+
+class GuardedJobStore(Guarded[JobStore]):
+    """Jobs as their tenant sees them."""
+
+    enqueue = through_guard(JobStore.enqueue)
+    job = through_guard(JobStore.job)
+    jobs = through_guard(JobStore.jobs)
+    cancel = through_guard(JobStore.cancel)
+
+
+class GuardedJobQueue(Guarded[JobQueue]):
+    """Jobs as a runner sees them."""
+
+    claim = through_guard(JobQueue.claim)
+    heartbeat = through_guard(JobQueue.heartbeat)
+    record = through_guard(JobQueue.record)
+    defer = through_guard(JobQueue.defer)
+    expire = through_guard(JobQueue.expire)
+
+
+class GuardedIdempotencyStore(Guarded[IdempotencyStore]):
+    """Keys and the answers under them."""
+
+    claim = through_guard(IdempotencyStore.claim)
+    renew = through_guard(IdempotencyStore.renew)
+    finish = through_guard(IdempotencyStore.finish)
+    release = through_guard(IdempotencyStore.release)
+    expire = through_guard(IdempotencyStore.expire)
 
 
 class GuardedCollectionRegistry(Guarded[CollectionRegistry]):

@@ -21,7 +21,17 @@ from advanced_rag.api.middleware.deadline import Deadlines
 from advanced_rag.api.openapi import describe_api
 from advanced_rag.api.problem_response import ProblemResponse
 from advanced_rag.api.refusals import MethodNotAllowed
-from advanced_rag.api.routers import chat, conversations, documents, feedback, health, ingestion, retrieval
+from advanced_rag.api.routers import (
+    chat,
+    conversations,
+    documents,
+    feedback,
+    health,
+    ingestion,
+    jobs,
+    retrieval,
+    uploads,
+)
 from advanced_rag.api.routers.docs_ui import docs_router
 from advanced_rag.api.routers.metrics import metrics_router
 from advanced_rag.api.routers.problems import DEFAULT_PAGES, problems_router
@@ -100,6 +110,8 @@ def _include_routers(app: FastAPI, metrics: Metrics, options: ApiOptions) -> Non
         retrieval.router,
         chat.router,
         ingestion.router,
+        uploads.router,
+        jobs.router,
         documents.router,
         conversations.router,
         feedback.router,

@@ -13,8 +13,10 @@ from advanced_rag.api.state import (
     Health,
     Indexing,
     Judging,
+    Queueing,
     Reading,
     Retrieving,
+    Uploading,
     state_of,
 )
 from advanced_rag.domain.documents import Tenant
@@ -58,6 +60,14 @@ async def _indexing(request: Request) -> Indexing:
     return state_of(request).services.indexing
 
 
+async def _uploads(request: Request) -> Uploading:
+    return state_of(request).services.uploads
+
+
+async def _jobs(request: Request) -> Queueing:
+    return state_of(request).services.jobs
+
+
 async def _documents(request: Request) -> Reading:
     return state_of(request).services.documents
 
@@ -83,6 +93,8 @@ CurrentCaller = Annotated[str, Depends(_caller)]
 Context = Annotated[RequestContext, Depends(_context)]
 Retriever = Annotated[Retrieving, Depends(_retrieval)]
 Indexer = Annotated[Indexing, Depends(_indexing)]
+Uploader = Annotated[Uploading, Depends(_uploads)]
+Jobs = Annotated[Queueing, Depends(_jobs)]
 Documents = Annotated[Reading, Depends(_documents)]
 Answerer = Annotated[Answering, Depends(_answering)]
 Conversations = Annotated[Conversing, Depends(_conversations)]

@@ -16,7 +16,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.routing import BaseRoute, compile_path
 from starlette.types import Scope
 
-from advanced_rag.constants import MAX_INGEST_BODY_BYTES, MAX_JSON_BODY_BYTES
+from advanced_rag.constants import MAX_INGEST_BODY_BYTES, MAX_JSON_BODY_BYTES, MAX_UPLOAD_BODY_BYTES
 from advanced_rag.telemetry.metrics import UNMATCHED
 
 VERSION_PREFIX: Final = "/v1"
@@ -30,6 +30,7 @@ class EndpointKind(StrEnum):
     RETRIEVE = "retrieve"
     CHAT = "chat"
     INGEST = "ingest"
+    WATCH = "watch"  # may be a stream, which ends itself before its deadline
     OTHER = "other"
     OPERATIONS = "operations"  # health and metrics: no deadline, no limit, no line at INFO
 
@@ -38,6 +39,8 @@ _KINDS: Final = {
     "/retrieve": EndpointKind.RETRIEVE,
     "/chat": EndpointKind.CHAT,
     "/ingest": EndpointKind.INGEST,
+    "/jobs/{id}": EndpointKind.WATCH,
+    "/ingest/files": EndpointKind.INGEST,
     "/healthz": EndpointKind.OPERATIONS,
     "/healthz/live": EndpointKind.OPERATIONS,
     "/healthz/ready": EndpointKind.OPERATIONS,
@@ -45,21 +48,28 @@ _KINDS: Final = {
     "/metrics": EndpointKind.OPERATIONS,
 }
 _ALIASES: Final = frozenset({"/retrieve", "/chat", "/ingest"})
+_MULTIPART: Final = frozenset({"/ingest/files"})
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path of the service. `template` is the whole one, `successor` the versioned path of an alias."""
+    """A path of the service. `template` is the whole one, `successor` the versioned path of an alias.
+
+    `is_multipart`: its bodies are forms with files, not JSON.
+    """
 
     template: str
     kind: EndpointKind
     methods: frozenset[str]
     successor: str | None = None
     documented_statuses: frozenset[int] = frozenset()
+    is_multipart: bool = False
 
     @property
     def max_body_bytes(self) -> int:
         """How long a body may be."""
+        if self.is_multipart:
+            return MAX_UPLOAD_BODY_BYTES
         return MAX_INGEST_BODY_BYTES if self.kind is EndpointKind.INGEST else MAX_JSON_BODY_BYTES
 
 
@@ -114,6 +124,7 @@ def _endpoint(path: str, routes: Iterable[RouteContext]) -> Endpoint:
         methods=frozenset(methods),
         successor=f"{VERSION_PREFIX}{template}" if template in _ALIASES else None,
         documented_statuses=frozenset(statuses),
+        is_multipart=template.removeprefix(VERSION_PREFIX) in _MULTIPART,
     )
 
 

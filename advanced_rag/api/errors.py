@@ -29,6 +29,8 @@ from advanced_rag.exceptions import (
     FieldError,
     FileRefused,
     InsufficientStorage,
+    KeyInProgress,
+    KeyMismatch,
     LoadShed,
     NotFound,
     RAGException,
@@ -42,6 +44,7 @@ _SHED_RETRY_AFTER_S: Final = 3  # at most; random, so that the refused do not al
 _STATE_RETRY_AFTER_S: Final = 5
 _STORAGE_RETRY_AFTER_S: Final = 60
 _MAX_RETRY_AFTER_S: Final = 30
+_KEY_RETRY_AFTER_S: Final = 1
 _BUSY: Final = "busy"
 _CODES: Final = {"extra_forbidden": "unknown-field", "missing": "missing"}
 _BY_STATUS: Final = {
@@ -141,6 +144,10 @@ def _of_caller(error: CallerError) -> Problem:
             return _validation(error.errors)
         case NotFound():
             return problem("not-found", str(error) or PROBLEM_TYPES["not-found"].summary)
+        case KeyInProgress():
+            return problem(error.code, str(error), retry_after_s=_KEY_RETRY_AFTER_S, idempotency_key=error.key)
+        case KeyMismatch():
+            return problem(error.code, str(error), idempotency_key=error.key)
         case Conflict():
             return problem("conflict", str(error))
         case FileRefused() if error.code in PROBLEM_TYPES:

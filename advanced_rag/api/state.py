@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from starlette.requests import Request
@@ -11,13 +12,19 @@ from starlette.requests import Request
 from advanced_rag.concurrency.async_executor import AsyncExecutor
 from advanced_rag.domain.documents import DocumentId, Tenant
 from advanced_rag.exceptions import Starting
+from advanced_rag.ports.commits import KeptAnswer
 from advanced_rag.ports.conversations import Feedback, Message, Session, Vote
 from advanced_rag.ports.documents import DocumentRecord, Page
+from advanced_rag.ports.idempotency import KeyClaim, KeyedRequest
+from advanced_rag.ports.jobs import Job
 from advanced_rag.services.answering import Answer, ChatQuery
 from advanced_rag.services.health import HealthReport, Readiness
+from advanced_rag.services.indexing import NoteOfOutcomes
 from advanced_rag.services.ingest_outcome import IngestOutcome
+from advanced_rag.services.job_items import JobItem
 from advanced_rag.services.preparation import GivenDocument
 from advanced_rag.services.retrieval_query import Retrieval, RetrievalQuery
+from advanced_rag.services.uploads import Upload
 
 
 class Retrieving(Protocol):
@@ -31,12 +38,27 @@ class Retrieving(Protocol):
 class Indexing(Protocol):
     """Takes documents in, and out."""
 
-    async def ingest(self, tenant: Tenant, documents: Sequence[GivenDocument]) -> list[IngestOutcome]:
-        """One outcome a document, in order."""
+    async def ingest(
+        self, tenant: Tenant, documents: Sequence[GivenDocument], *, also: NoteOfOutcomes | None = None
+    ) -> list[IngestOutcome]:
+        """One outcome a document, in order; `also` is committed with the last of them."""
         ...
 
     async def delete(self, tenant: Tenant, document_id: DocumentId) -> bool:
         """False where there is no such document."""
+        ...
+
+
+class Uploading(Protocol):
+    """Takes files in."""
+
+    @property
+    def folder(self) -> Path:
+        """Where files are put, each upload in a folder of its own, as long as they are worked on."""
+        ...
+
+    async def ingest(self, tenant: Tenant, upload: Upload) -> list[IngestOutcome]:
+        """One outcome a file, in order."""
         ...
 
 
@@ -90,6 +112,46 @@ class Judging(Protocol):
         ...
 
 
+class Queueing(Protocol):
+    """Takes documents in later, and says how far that has got. All but `enqueue` raise NotFound."""
+
+    async def enqueue(
+        self, tenant: Tenant, job_id: str, items: Sequence[JobItem], *, answer: KeptAnswer | None = None
+    ) -> Job:
+        """Once this returns the job is stored with its whole input, and the answer under its key with it."""
+        ...
+
+    async def job(self, tenant: Tenant, job_id: str) -> Job:
+        """One job with its results."""
+        ...
+
+    async def jobs(self, tenant: Tenant, *, limit: int, cursor: str | None = None) -> Page[Job]:
+        """A page of them, newest first, without results."""
+        ...
+
+    async def cancel(self, tenant: Tenant, job_id: str) -> Job:
+        """Begin nothing more of it. Raises Conflict where it has ended."""
+        ...
+
+    def watch(self, tenant: Tenant, job_id: str) -> AsyncIterator[Job]:
+        """The job at every look, until its end or that of this process."""
+        ...
+
+    async def ended(self, tenant: Tenant, job_id: str, *, limit_s: float) -> Job | None:
+        """The job if it ends within that time."""
+        ...
+
+
+class Once(Protocol):
+    """Executes a request with a key once."""
+
+    async def once(
+        self, request: KeyedRequest, execute: Callable[[KeyClaim], Awaitable[KeptAnswer]]
+    ) -> tuple[KeptAnswer, bool]:
+        """The answer, and whether it is an earlier request's. Raises KeyInProgress, KeyMismatch."""
+        ...
+
+
 class Health(Protocol):
     """Says how things were at the last look; asks nobody."""
 
@@ -117,6 +179,21 @@ class ApiServices(Protocol):
     @property
     def indexing(self) -> Indexing:
         """Behind `/v1/ingest` and deletes."""
+        ...
+
+    @property
+    def uploads(self) -> Uploading:
+        """Behind `/v1/ingest/files`."""
+        ...
+
+    @property
+    def jobs(self) -> Queueing:
+        """Behind `/v1/jobs`, and `/v1/ingest` that need not be answered at once."""
+        ...
+
+    @property
+    def keys(self) -> Once:
+        """Behind `Idempotency-Key`."""
         ...
 
     @property

@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from advanced_rag.adapters.guarded import (
+    GuardedChunkLedger,
     GuardedCitedDocuments,
     GuardedCollectionRegistry,
     GuardedConversationStore,
     GuardedDocumentReader,
     GuardedDocumentStore,
     GuardedFeedbackStore,
+    GuardedIdempotencyStore,
+    GuardedJobQueue,
+    GuardedJobStore,
     GuardedRetention,
     GuardedVersionSweep,
 )
+from advanced_rag.adapters.sql.chunk_ledger import SqlChunkLedger
 from advanced_rag.adapters.sql.cited_documents import SqlCitedDocuments
 from advanced_rag.adapters.sql.collection_registry import SqlCollectionRegistry
 from advanced_rag.adapters.sql.conversation_store import SqlConversationStore
@@ -26,6 +31,8 @@ from advanced_rag.adapters.sql.document_reader import SqlDocumentReader
 from advanced_rag.adapters.sql.document_store import SqlDocumentStore
 from advanced_rag.adapters.sql.engine import EngineValues
 from advanced_rag.adapters.sql.feedback_store import SqlFeedbackStore
+from advanced_rag.adapters.sql.idempotency_store import SqlIdempotencyStore
+from advanced_rag.adapters.sql.job_store import SqlJobQueue, SqlJobStore
 from advanced_rag.adapters.sql.migrate import migrate
 from advanced_rag.adapters.sql.retention import SqlRetention
 from advanced_rag.adapters.sql.schema_version import check_schema
@@ -35,6 +42,9 @@ from advanced_rag.config import Settings
 from advanced_rag.ports.collections import CollectionRegistry
 from advanced_rag.ports.conversations import CitedDocuments, ConversationStore, FeedbackStore, Retention
 from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionSweep
+from advanced_rag.ports.idempotency import IdempotencyStore
+from advanced_rag.ports.jobs import JobQueue, JobStore
+from advanced_rag.ports.ledger import ChunkLedger
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.telemetry.metrics import Metrics
 
@@ -51,11 +61,15 @@ class Database:
     reader: DocumentReader
     lookups: DocumentReader
     sweep: VersionSweep
+    ledger: ChunkLedger
     collections: CollectionRegistry
     conversations: ConversationStore
     cited: CitedDocuments
     feedback: FeedbackStore
     retention: Retention
+    jobs: JobStore
+    job_queue: JobQueue
+    keys: IdempotencyStore
 
 
 def engine_values(settings: Settings) -> EngineValues:
@@ -108,11 +122,15 @@ async def open_database(settings: Settings, guards: Guards, metrics: Metrics) ->
             reader=GuardedDocumentReader(reader, guard),
             lookups=GuardedDocumentReader(reader, guard.limited(attempt_timeout_s=limit_s, total_s=limit_s)),
             sweep=GuardedVersionSweep(SqlVersionSweep(pool), guard),
+            ledger=GuardedChunkLedger(SqlChunkLedger(pool), guard),
             collections=GuardedCollectionRegistry(SqlCollectionRegistry(pool), guard),
             conversations=GuardedConversationStore(SqlConversationStore(pool), guard),
             cited=GuardedCitedDocuments(SqlCitedDocuments(pool), guard),
             feedback=GuardedFeedbackStore(SqlFeedbackStore(pool), guard),
             retention=GuardedRetention(SqlRetention(pool), guard),
+            jobs=GuardedJobStore(SqlJobStore(pool), guard),
+            job_queue=GuardedJobQueue(SqlJobQueue(pool), guard),
+            keys=GuardedIdempotencyStore(SqlIdempotencyStore(pool), guard),
         )
     finally:
         await pool.close()

@@ -15,6 +15,14 @@ from advanced_rag.bootstrap.embedding import OpenEncoder, open_encoder
 from advanced_rag.bootstrap.guards import Guards
 from advanced_rag.bootstrap.health import build_health
 from advanced_rag.bootstrap.indexes import Indexes, build_indexes, open_connection
+from advanced_rag.bootstrap.jobs import JobParts, build_jobs
+from advanced_rag.bootstrap.reconciliation import (
+    build_preparation,
+    build_rebuilding,
+    build_reconciliation,
+    build_sweeping,
+)
+from advanced_rag.bootstrap.uploads import open_uploads
 from advanced_rag.concurrency.async_executor import AsyncExecutor
 from advanced_rag.config import Settings
 from advanced_rag.domain.documents import Lane
@@ -25,14 +33,15 @@ from advanced_rag.services.conversations import ConversationsService
 from advanced_rag.services.documents import DocumentsService
 from advanced_rag.services.feedback import FeedbackService
 from advanced_rag.services.health import HealthService
+from advanced_rag.services.idempotency import IdempotencyService
 from advanced_rag.services.indexing import IndexingService, IndexingValues
 from advanced_rag.services.ingest_outcome import IngestOutcome
 from advanced_rag.services.ingest_progress import IngestProgress
+from advanced_rag.services.jobs import JobsService
 from advanced_rag.services.lane_search import DenseLane, LaneSearch
-from advanced_rag.services.preparation import Preparation
 from advanced_rag.services.retention import RetentionService
 from advanced_rag.services.retrieval import RetrievalService, RetrievalValues
-from advanced_rag.services.sweeping import SweepingService
+from advanced_rag.services.uploads import UploadService
 from advanced_rag.services.version_map import VersionMap
 from advanced_rag.telemetry.metrics import Metrics
 from advanced_rag.telemetry.resilience_events import ResilienceEvents
@@ -50,11 +59,23 @@ class Services:
 
     retrieval: RetrievalService
     indexing: IndexingService
+    uploads: UploadService
+    job_parts: JobParts
     documents: DocumentsService
     answering: AnsweringService
     conversations: ConversationsService
     feedback: FeedbackService
     health: HealthService
+
+    @property
+    def jobs(self) -> JobsService:
+        """Jobs as their tenant sees them."""
+        return self.job_parts.jobs
+
+    @property
+    def keys(self) -> IdempotencyService:
+        """Requests with a key."""
+        return self.job_parts.keys
 
 
 @asynccontextmanager
@@ -78,14 +99,19 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         indexes = build_indexes(settings, connection, records, guards, metrics)
         workers = AsyncExecutor("preparation", threads=_PREPARATION_THREADS, max_waiting=_PREPARATION_QUEUE)
         stack.push_async_callback(workers.close, grace_s=1.0)
-        services = _composed(settings, database, indexes, semantic, domains, guards, metrics, workers)
+        uploads = await stack.enter_async_context(open_uploads(settings, guards, metrics))
+        services = _composed(settings, database, indexes, semantic, domains, guards, metrics, workers, uploads)
         background = await stack.enter_async_context(_background())
         prepare.set_result(indexes.preparation.prepare)
         if engine is None:
             background.append(asyncio.create_task(indexes.preparation.keep_trying(), name="prepare-collections"))
         await _first_preparation(indexes, engine)
-        sweeping = _sweeping(settings, database, indexes)
+        await stack.enter_async_context(services.job_parts.running())
+        sweeping = build_sweeping(settings, database, indexes)
+        rebuilding = build_rebuilding(settings, records, semantic, domains, workers)
+        reconciliation = build_reconciliation(settings, database, indexes, records, rebuilding, metrics)
         background.append(asyncio.create_task(sweeping.run(), name="sweep"))
+        background.append(asyncio.create_task(reconciliation.run(), name="reconciliation"))
         background.append(asyncio.create_task(services.health.run(), name="probe"))
         background.append(asyncio.create_task(database.gauges.run(), name="pool-gauges"))
         if settings.sessions.retention_days:
@@ -148,6 +174,7 @@ def _composed(
     guards: Guards,
     metrics: Metrics,
     workers: AsyncExecutor,
+    uploads_into: Callable[[IndexingService], UploadService],
 ) -> Services:
     features = FeatureFlags(**settings.features.model_dump())
     versions = VersionMap()
@@ -182,13 +209,7 @@ def _composed(
 
     indexing = IndexingService(
         store=database.documents,
-        preparation=Preparation(
-            tokenizer=semantic.tokenizer,
-            declared=settings.filters.fields,
-            max_tokens=settings.chunking.max_tokens,
-            overlap_tokens=settings.chunking.overlap_tokens,
-            window_tokens=semantic.encoder.model.max_tokens,
-        ),
+        preparation=build_preparation(settings, semantic),
         workers=workers,
         semantic=semantic_lane,
         sparse=indexes.sparse,
@@ -218,6 +239,8 @@ def _composed(
     return Services(
         retrieval=retrieval,
         indexing=indexing,
+        uploads=uploads_into(indexing),
+        job_parts=build_jobs(settings, database, indexing, workers),
         documents=DocumentsService(database.reader),
         answering=answering,
         conversations=ConversationsService(database.conversations, database.cited),
@@ -233,15 +256,4 @@ def _retention(settings: Settings, database: Database) -> RetentionService:
         retention_days=sessions.retention_days,
         batch=sessions.retention_batch,
         interval_s=sessions.retention_interval_s,
-    )
-
-
-def _sweeping(settings: Settings, database: Database, indexes: Indexes) -> SweepingService:
-    ingest = settings.ingest
-    return SweepingService(
-        versions=database.sweep,
-        indexes=indexes.all,
-        grace_s=ingest.grace_s,
-        batch=ingest.sweep_batch,
-        interval_s=ingest.sweep_interval_s,
     )

@@ -1,4 +1,4 @@
-"""`search`, `ask` and `documents`: a running service from the command line."""
+"""`search`, `ask`, `documents` and `jobs`: a running service from the command line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from advanced_rag.cli.jobs import add_jobs_command, jobs_answer
 from advanced_rag.client.http_client import RagClient, ServiceError
 from advanced_rag.config import Settings
 
@@ -31,6 +32,7 @@ def add_client_commands(commands: Any) -> None:
     documents = commands.add_parser("documents", parents=[shared], help="list, show or delete documents")
     documents.add_argument("action", choices=["list", "show", "delete"])
     documents.add_argument("id", nargs="?")
+    add_jobs_command(commands, shared)
 
 
 def run_client_command(settings: Settings, chosen: argparse.Namespace) -> int:
@@ -43,6 +45,9 @@ def run_client_command(settings: Settings, chosen: argparse.Namespace) -> int:
                     _search(client, chosen)
                 case "ask":
                     _ask(client, chosen)
+                case "jobs":
+                    for answer, lines in jobs_answer(client, chosen):
+                        _print(answer, lines, as_json=chosen.json)
                 case _:
                     _documents(client, chosen)
     except ServiceError as error:

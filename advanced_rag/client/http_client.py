@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -42,6 +45,25 @@ class RagClient:
         outcomes: list[dict[str, Any]] = self._call("POST", "/v1/ingest", {"documents": documents})["documents"]
         return outcomes
 
+    def upload(
+        self,
+        files: Mapping[str, Path],
+        *,
+        document_id: str | None = None,
+        domain: str | None = None,
+        metadata: Json | None = None,
+    ) -> list[dict[str, Any]]:
+        """An outcome for each file, in order; at most 20, read while they are sent. Raises ServiceError, OSError.
+
+        `files` are paths by the names that they are sent under, of which the ids are made; `document_id` is one file's.
+        """
+        fields = {"id": document_id, "domain": domain, "metadata": json.dumps(metadata) if metadata else None}
+        with ExitStack() as stack:
+            parts = [("files", (name, stack.enter_context(path.open("rb")))) for name, path in files.items()]
+            data = {name: value for name, value in fields.items() if value}
+            outcomes: list[dict[str, Any]] = self._sent("POST", "/v1/ingest/files", files=parts, data=data)["documents"]
+        return outcomes
+
     def retrieve(self, query: str, **options: Any) -> dict[str, Any]:
         """The whole answer of `/v1/retrieve`. Raises ServiceError."""
         return self._call("POST", "/v1/retrieve", {"query": query, **options})
@@ -56,24 +78,42 @@ class RagClient:
 
     def documents(self, *, page: int = 100) -> Iterator[dict[str, Any]]:
         """Every document, page by page. Raises ServiceError."""
-        cursor: str | None = None
-        while True:
-            parameters = {"limit": str(page), **({"cursor": cursor} if cursor else {})}
-            answer = self._call("GET", "/v1/documents", parameters=parameters)
-            yield from answer["documents"]
-            cursor = answer["next_cursor"]
-            if cursor is None:
-                return
+        return self._pages("/v1/documents", "documents", page)
+
+    def jobs(self, *, page: int = 100) -> Iterator[dict[str, Any]]:
+        """Every ingest job, newest first, page by page. Raises ServiceError."""
+        return self._pages("/v1/jobs", "jobs", page)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """One job with what became of its documents. Raises ServiceError."""
+        return self._call("GET", f"/v1/jobs/{quote(job_id, safe='')}")
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Begin nothing more of a job. Raises ServiceError."""
+        return self._call("DELETE", f"/v1/jobs/{quote(job_id, safe='')}")
 
     def delete(self, document_id: str) -> None:
         """Delete one document. Raises ServiceError."""
         self._call("DELETE", f"/v1/documents/{quote(document_id, safe='')}")
 
+    def _pages(self, path: str, member: str, page: int) -> Iterator[dict[str, Any]]:
+        cursor: str | None = None
+        while True:
+            parameters = {"limit": str(page), **({"cursor": cursor} if cursor else {})}
+            answer = self._call("GET", path, parameters=parameters)
+            yield from answer[member]
+            cursor = answer["next_cursor"]
+            if cursor is None:
+                return
+
     def _call(
         self, method: str, path: str, body: Json | None = None, *, parameters: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
+        return self._sent(method, path, json=body, params=parameters)
+
+    def _sent(self, method: str, path: str, **content_of_it: Any) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, path, json=body, params=parameters)
+            answer = self._http.request(method, path, **content_of_it)
         except httpx.HTTPError as error:
             raise ServiceError(0, {"detail": f"the service cannot be reached: {error}"}) from error
         try:

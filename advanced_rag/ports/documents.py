@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from advanced_rag.domain.documents import Chunk, ChunkId, ChunkSpan, Document, DocumentId, Metadata, Passage, Tenant
+from advanced_rag.ports.commits import NoteOfFlip
 
 Item = TypeVar("Item")
 
@@ -103,10 +104,14 @@ class DocumentStore(Protocol):
         """Those documents whose active version has this very content hash, so that nothing need be cut or embedded."""
         ...
 
-    async def activate(self, tenant: Tenant, staged: Sequence[StagedVersion]) -> set[DocumentId]:
+    async def activate(
+        self, tenant: Tenant, staged: Sequence[StagedVersion], *, also: NoteOfFlip | None = None
+    ) -> set[DocumentId]:
         """Transaction B, all of these at once: make each the active version, only ever forward; retire the one before.
 
         Returns the ids that were flipped; the others were superseded by a higher version (their rows will be swept).
+        `also`: what else to commit with them. Raises LeaseLost, nothing flipped, where that says so; with nothing
+        staged nothing is committed.
         """
         ...
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-import numpy as np
-
-from advanced_rag.domain.documents import DocumentId, Matrix, Tenant
+from advanced_rag.domain.documents import DocumentId, Tenant
 from advanced_rag.exceptions import (
     DeadlineExceeded,
     DependencyError,
@@ -23,8 +22,10 @@ from advanced_rag.exceptions import (
     RAGException,
     ValidationError,
 )
+from advanced_rag.ports.commits import CommitNote, NoteOfFlip
 from advanced_rag.ports.documents import DocumentStore, StagedVersion, Unchanged
 from advanced_rag.ports.indexes import VectorIndex
+from advanced_rag.services.batch_encoding import encoded_in_batches
 from advanced_rag.services.ingest_batch import IngestBatch, Item
 from advanced_rag.services.ingest_outcome import IngestOutcome
 from advanced_rag.services.ingest_progress import IngestListener
@@ -33,6 +34,7 @@ from advanced_rag.services.preparation import GivenDocument, Preparation, Prepar
 from advanced_rag.services.version_map import VersionMap
 
 Result = TypeVar("Result")
+NoteOfOutcomes = Callable[[Sequence[IngestOutcome]], CommitNote]
 
 
 class Workers(Protocol):
@@ -68,8 +70,13 @@ class IndexingService:
     listener: IngestListener
     clock: Callable[[], float] = field(default=time.monotonic)
 
-    async def ingest(self, tenant: Tenant, documents: Sequence[GivenDocument]) -> list[IngestOutcome]:
+    async def ingest(
+        self, tenant: Tenant, documents: Sequence[GivenDocument], *, also: NoteOfOutcomes | None = None
+    ) -> list[IngestOutcome]:
         """One outcome a document, in order; a document that fails never fails the others.
+
+        `also` says what to commit in the very transaction that makes the last documents visible. Where the last of them
+        need none (they are stored already, or fail), it is not asked, and the caller commits by itself.
 
         Raises:
             LoadShed, DependencyError, DeadlineExceeded: every single document failed for that same kind of reason, so
@@ -80,8 +87,11 @@ class IndexingService:
         identified = await self.workers.run(lambda: self._identified(batch, documents))
         async with asyncio.TaskGroup() as groups:
             permits = asyncio.Semaphore(self.values.groups_in_flight)
-            for group in _groups(identified, self.values.documents_per_group):
-                groups.create_task(self._group(permits, batch, group))
+            members = _groups(identified, self.values.documents_per_group)
+            earlier = tuple(groups.create_task(self._group(permits, batch, group)) for group in members[:-1])
+            last = None if also is None else _LastFlip(also, earlier)
+            for group in members[-1:]:
+                groups.create_task(self._group(permits, batch, group, last))
         batch.raise_if_nothing_was_done()
         return batch.outcomes()
 
@@ -109,11 +119,13 @@ class IndexingService:
             items[document.id] = Item(position, document, content)
         return list(items.values())
 
-    async def _group(self, permits: asyncio.Semaphore, batch: IngestBatch, items: Sequence[Item]) -> None:
+    async def _group(
+        self, permits: asyncio.Semaphore, batch: IngestBatch, items: Sequence[Item], last: _LastFlip | None = None
+    ) -> None:
         staged: list[StagedVersion] = []
         async with permits:
             try:
-                await self._through(batch, items, staged)
+                await self._through(batch, items, staged, last)
             except (RAGException, TimeoutError) as error:
                 reason = error if isinstance(error, RAGException) else DeadlineExceeded("ingest")
                 for item in items:
@@ -121,7 +133,9 @@ class IndexingService:
                 await self._abandon(batch.tenant, staged)
         self.listener.finished(batch.done(items))
 
-    async def _through(self, batch: IngestBatch, items: Sequence[Item], staged: list[StagedVersion]) -> None:
+    async def _through(
+        self, batch: IngestBatch, items: Sequence[Item], staged: list[StagedVersion], last: _LastFlip | None
+    ) -> None:
         tenant = batch.tenant
         known = await self.store.unchanged(tenant, {item.document.id: item.content for item in items})
         batch.unchanged(items, known)
@@ -134,7 +148,8 @@ class IndexingService:
         staged.extend(entry for entry in stored if isinstance(entry, StagedVersion))
         prepared = await self.workers.run(lambda: [self.preparation.analysed(version) for version in staged])
         await self._index(tenant, prepared)
-        flipped = await self.store.activate(tenant, staged)
+        note = None if last is None else await last.note(batch, fresh, staged)
+        flipped = await self.store.activate(tenant, staged, also=note)
         for version in staged:
             if version.document.id in flipped:
                 self.versions.saw(tenant, version.document.id, version.version)
@@ -151,7 +166,8 @@ class IndexingService:
     async def _write(
         self, tenant: Tenant, prepared: Sequence[PreparedVersion], lane: DenseLane, also: Sequence[VectorIndex] = ()
     ) -> None:
-        vectors = await self._encoded(lane, [text for version in prepared for text in version.texts])
+        texts = [text for version in prepared for text in version.texts]
+        vectors = await encoded_in_batches(lane.encoder, texts, self.values.encode_batch, self.listener.encoded)
         rows, taken = [], 0
         for version in prepared:
             rows.extend(version.rows(tenant, list(vectors[taken : taken + len(version.texts)])))
@@ -163,21 +179,30 @@ class IndexingService:
             if len(stored_ids) != len(chunk_ids):
                 raise DependencyInvalid("milvus", "rows that were written could not be read back")
 
-    async def _encoded(self, lane: DenseLane, texts: Sequence[str]) -> Matrix:
-        """In batches of texts of like length (padding is wasted work), back in the order given."""
-        order = sorted(range(len(texts)), key=lambda position: len(texts[position]))
-        vectors = np.empty((len(texts), lane.encoder.model.dimensions), dtype=np.float32)
-        for first in range(0, len(order), self.values.encode_batch):
-            positions = order[first : first + self.values.encode_batch]
-            vectors[positions] = await lane.encoder.encode_documents([texts[position] for position in positions])
-            self.listener.encoded(len(positions))
-        return vectors
-
     async def _abandon(self, tenant: Tenant, staged: Sequence[StagedVersion]) -> None:
         try:
             await self.store.abandon(tenant, staged)
         except (DependencyError, LoadShed, DeadlineExceeded):
             return  # their lease ends by itself, the sweep follows
+
+
+@dataclass(frozen=True, slots=True)
+class _LastFlip:
+    """The last group of a request whose outcome is to be committed with it: it flips when the others are through."""
+
+    also: NoteOfOutcomes
+    earlier: tuple[asyncio.Task[None], ...]
+
+    async def note(self, batch: IngestBatch, items: Sequence[Item], staged: Sequence[StagedVersion]) -> NoteOfFlip:
+        """What to commit, as soon as it is known what is flipped. The earlier groups hold permits: they get through."""
+        if self.earlier:
+            await asyncio.wait(self.earlier)
+
+        def note(flipped: AbstractSet[DocumentId]) -> CommitNote:
+            batch.activated(items, staged, flipped)
+            return self.also(batch.outcomes())
+
+        return note
 
 
 async def _all(calls: Iterable[Awaitable[Result]]) -> list[Result]:

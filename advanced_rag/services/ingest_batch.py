@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from advanced_rag.domain.documents import Document, DocumentId, Tenant
@@ -41,7 +42,7 @@ class IngestBatch:
     def fail(self, position: int, document_id: DocumentId, error: RAGException) -> None:
         """That document failed."""
         self._failures.append(error)
-        self._outcomes[position] = IngestOutcome(document_id, IngestStatus.FAILED, error=_described(error))
+        self._outcomes[position] = IngestOutcome(document_id, IngestStatus.FAILED, error=described(error))
 
     def replaced(self, earlier: Item, *, by: int) -> None:
         """The document at `by` has the same id as an earlier one, and takes its place."""
@@ -59,7 +60,9 @@ class IngestBatch:
                     item.document.id, IngestStatus.UNCHANGED, entry.version, entry.chunk_count
                 )
 
-    def activated(self, items: Sequence[Item], staged: Sequence[StagedVersion], flipped: set[DocumentId]) -> None:
+    def activated(
+        self, items: Sequence[Item], staged: Sequence[StagedVersion], flipped: AbstractSet[DocumentId]
+    ) -> None:
         """Those of the items that were staged are visible now, or lost against a newer version."""
         versions = {version.document.id: version for version in staged}
         for item in items:
@@ -100,7 +103,8 @@ class IngestBatch:
                 raise others[0]
 
 
-def _described(error: RAGException) -> IngestError:
+def described(error: RAGException) -> IngestError:
+    """What a document's line says of the error that it failed with."""
     if isinstance(error, ValidationError):
         first = error.errors[0]
         return IngestError(first.code, first.message, first.loc)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from advanced_rag.constants import MILLISECONDS_PER_SECOND, MILVUS_MAX_LIMIT
-from advanced_rag.domain.documents import ChunkId, Lane, Passage, Tenant
+from advanced_rag.domain.documents import ChunkId, DocumentId, Lane, Passage, Tenant
 from advanced_rag.domain.filter_fields import readable_field_values
 from advanced_rag.domain.filter_matching import matches, simplified
 from advanced_rag.domain.filter_parser import parse_filter
@@ -124,18 +125,27 @@ class RetrievalService:
     async def _survivors(
         self, query: RetrievalQuery, fused: Sequence[FusedHit], where: Filter | None
     ) -> tuple[list[tuple[FusedHit, Passage]], tuple[str, ...]]:
-        """The first `top_k` fused hits that are visible and that the filter, checked again in Python, admits."""
+        """The first `top_k` fused hits that are visible and that the filter, checked again in Python, admits.
+
+        A document is looked up once, with all of its candidates: between two look-ups it may get another version, and
+        an answer must not mix them.
+        """
         survivors: list[tuple[FusedHit, Passage]] = []
+        passages: dict[ChunkId, Passage] = {}
+        decided: set[DocumentId] = set()
         degraded: tuple[str, ...] = ()
         window = _WINDOW * query.top_k
         for offset in range(0, len(fused), window):
             page = fused[offset : offset + window]
-            found = await self._look_up(query.tenant, _with_siblings(page, fused))
-            degraded = found.degraded
+            if fresh := {hit.document_id for hit in page} - decided:
+                found = await self._look_up(query.tenant, _candidates_of(fresh, fused))
+                decided |= fresh
+                passages |= found.passages
+                degraded += found.degraded
             survivors.extend(
                 (hit, passage)
                 for hit in page
-                if (passage := found.passages.get(hit.chunk_id)) is not None and self._admits(where, passage)
+                if (passage := passages.get(hit.chunk_id)) is not None and self._admits(where, passage)
             )
             if len(survivors) >= query.top_k:
                 break
@@ -201,11 +211,10 @@ class RetrievalService:
         )
 
 
-def _with_siblings(page: Sequence[FusedHit], fused: Sequence[FusedHit]) -> list[ChunkRef]:
-    """The page and every other candidate of its documents.
+def _candidates_of(documents: AbstractSet[DocumentId], fused: Sequence[FusedHit]) -> list[ChunkRef]:
+    """Every candidate of these documents.
 
     Which version of a document is shown depends on whether *any* candidate is of the active one (reliability R6.8),
     so the look-up has to see all of them.
     """
-    documents = {hit.document_id for hit in page}
     return [ChunkRef(hit.chunk_id, hit.document_id, hit.version) for hit in fused if hit.document_id in documents]

@@ -41,6 +41,7 @@ DEGRADABLE: Final = (*LANES, "embedding", "reranker", "database", "llm", "cache"
 INGEST_STATUSES: Final = ("indexed", "unchanged", "replaced", "superseded", "failed")
 MILVUS_OPERATIONS: Final = ("search", "upsert", "delete")
 POOL_STATES: Final = ("size", "in_use", "idle", "waiting")  # how many there may be; how many callers wait for one
+FILE_OUTCOMES: Final = ("parsed", "unsupported-media-type", "payload-too-large", "unreadable-file", "busy")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _LIVE_GAUGES: Final = "gauge_live*_*.db"
@@ -128,6 +129,22 @@ class Metrics:
         for status in INGEST_STATUSES:
             self.ingested_documents.labels(status)
         self.ingested_chunks = self._counter("rag_ingested_chunks_total", "Chunks written.")
+        self.reconciled_rows = self._counter(
+            "rag_reconciled_rows_total",
+            "Index rows that were not as the database says, by what was wrong.",
+            ["lane", "kind"],
+        )
+        for lane in LANES:
+            for kind in ("missing", "extra"):
+                self.reconciled_rows.labels(lane, kind)
+        self.parsed_files = self._counter(
+            "rag_parsed_files_total", "Uploaded files by what became of reading them.", ["outcome"]
+        )
+        for outcome in FILE_OUTCOMES:
+            self.parsed_files.labels(outcome)
+        self.parse_duration = self._histogram(
+            "rag_file_parse_duration_seconds", "One file, its wait for a process included.", [], REQUEST_BUCKETS
+        )
         self.retrieval_degraded = self._counter(
             "rag_retrieval_degraded_total", "Answers that a component did not take part in.", ["lane"]
         )
@@ -155,6 +172,16 @@ class Metrics:
         self.bulkhead_in_flight.labels(name)
         self.bulkhead_rejected.labels(name)
         self.retries.labels(name)
+
+    def declare_bulkhead(self, name: str) -> None:
+        """Show a bulkhead that stands alone at zero."""
+        self.bulkhead_in_flight.labels(name)
+        self.bulkhead_rejected.labels(name)
+
+    def observe_parsed_file(self, outcome: str, seconds: float) -> None:
+        """A file has been read, or refused."""
+        self.parsed_files.labels(outcome).inc()
+        self.parse_duration.observe(seconds)
 
     def declare_embedding(self, lane: str, backend: str) -> None:
         """Show a lane's encoder at zero."""

@@ -6,7 +6,7 @@ Of several votes that one caller already has on the same chunk and query the new
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,6 +27,7 @@ _feedback: Final = sa.table(
 
 def upgrade() -> None:
     op.add_column("feedback", sa.Column("query_hash", sa.Text()))
+    _drop_older()
     _fill()
     _set_subject(_HAS_QUERY_HASH)
     op.create_index("idx_feedback_chunk", "feedback", ["tenant", "chunk_id", "query_hash", "caller"], unique=True)
@@ -39,23 +40,29 @@ def downgrade() -> None:
         batch.drop_column("query_hash")
 
 
+def _drop_older() -> None:
+    newer = _feedback.alias("newer")
+    f, n = _feedback.c, newer.c
+    same = (n.tenant == f.tenant, n.caller == f.caller, n.chunk_id == f.chunk_id, n.query == f.query)
+    later = sa.or_(n.created_at > f.created_at, sa.and_(n.created_at == f.created_at, n.id > f.id))
+    op.execute(sa.delete(_feedback).where(sa.exists().where(*same, later)))
+
+
 def _fill() -> None:
-    connection = op.get_bind()
     f = _feedback.c
-    votes = connection.execute(
-        sa.select(f.tenant, f.id, f.caller, f.chunk_id, f.query)
-        .where(f.chunk_id.is_not(None), f.query.is_not(None))
-        .order_by(f.created_at.desc(), f.id.desc())
-    ).all()
-    seen: set[tuple[Any, ...]] = set()
-    for tenant, vote_id, caller, chunk_id, query in votes:
-        digest = hashlib.sha256(query.encode()).hexdigest()
-        own = (f.tenant == tenant, f.id == vote_id)
-        if (tenant, caller, chunk_id, digest) in seen:
-            connection.execute(sa.delete(_feedback).where(*own))
-        else:
-            connection.execute(sa.update(_feedback).where(*own).values(query_hash=digest))
-        seen.add((tenant, caller, chunk_id, digest))
+    on_chunk = (f.chunk_id.is_not(None), f.query.is_not(None))
+    if op.get_context().dialect.name != "sqlite":
+        digest = sa.func.encode(sa.func.sha256(sa.func.convert_to(f.query, "UTF8")), "hex")
+        op.execute(sa.update(_feedback).where(*on_chunk).values(query_hash=digest))
+        return
+    connection = op.get_bind()  # SQLite knows no digest
+    rows = [
+        {"of_tenant": tenant, "of_id": vote_id, "digest": hashlib.sha256(query.encode()).hexdigest()}
+        for tenant, vote_id, query in connection.execute(sa.select(f.tenant, f.id, f.query).where(*on_chunk))
+    ]
+    own = (f.tenant == sa.bindparam("of_tenant"), f.id == sa.bindparam("of_id"))
+    if rows:
+        connection.execute(sa.update(_feedback).where(*own).values(query_hash=sa.bindparam("digest")), rows)
 
 
 def _set_subject(condition: str) -> None:

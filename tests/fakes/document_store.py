@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from advanced_rag.domain.documents import Chunk, ChunkId, Document, DocumentId, Metadata, Passage, Tenant
 from advanced_rag.domain.identity import chunk_id
 from advanced_rag.exceptions import Conflict, ValidationError
+from advanced_rag.ports.commits import CommitNote, NoteOfFlip
 from advanced_rag.ports.documents import (
     ChunkRef,
     DocumentRecord,
@@ -47,9 +48,10 @@ class _Document:
 
 @dataclass(slots=True)
 class FakeDocumentStore:
-    """All three ports: DocumentStore, DocumentReader, VersionSweep."""
+    """All three ports: DocumentStore, DocumentReader, VersionSweep. `write_note` is given what goes with a flip."""
 
     clock: Callable[[], float] = time.monotonic
+    write_note: Callable[[CommitNote], object] = lambda _: None
     _documents: dict[tuple[Tenant, DocumentId], _Document] = field(default_factory=dict)
 
     async def stage(
@@ -71,7 +73,9 @@ class FakeDocumentStore:
                 found[document_id] = entry
         return found
 
-    async def activate(self, tenant: Tenant, staged: Sequence[StagedVersion]) -> set[DocumentId]:
+    async def activate(
+        self, tenant: Tenant, staged: Sequence[StagedVersion], *, also: NoteOfFlip | None = None
+    ) -> set[DocumentId]:
         flipped, forward = set(), []
         for entry in staged:
             row = self._documents[tenant, entry.document.id]
@@ -86,9 +90,12 @@ class FakeDocumentStore:
                 forward.append(entry)
             elif not row.deleted:
                 raise Conflict("the lease of a staged version ended before it was activated")
+        flipped |= {entry.document.id for entry in forward}
+        if also is not None and staged:
+            self.write_note(also(flipped))  # may refuse: then nothing is flipped
         for entry in forward:
             self._flip(self._documents[tenant, entry.document.id], entry.version)
-        return flipped | {entry.document.id for entry in forward}
+        return flipped
 
     async def renew(self, tenant: Tenant, staged: Sequence[StagedVersion], *, lease_s: float) -> None:
         for version in self._still_staged(tenant, staged):

@@ -10,6 +10,7 @@ from advanced_rag.domain.documents import Lane, Tenant
 from advanced_rag.domain.filters import FieldType
 from advanced_rag.domain.fusion import FusionMethod
 from advanced_rag.feature_flags import FeatureFlags
+from advanced_rag.ports.commits import CommitNote, JobNote
 from advanced_rag.services.answering import AnsweringService, AnsweringValues
 from advanced_rag.services.indexing import IndexingService, IndexingValues
 from advanced_rag.services.ingest_outcome import IngestOutcome
@@ -24,6 +25,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.conversation_store import FakeConversationStore
 from tests.fakes.document_store import FakeDocumentStore
 from tests.fakes.encoder import HashEncoder, WordTokenizer
+from tests.fakes.idempotency_store import FakeIdempotencyStore
+from tests.fakes.job_store import FakeJobStore
 from tests.fakes.vector_index import FakeSparseIndex, FakeVectorIndex
 
 Result = TypeVar("Result")
@@ -50,7 +53,9 @@ class FakeServices:
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
-        self.documents = FakeDocumentStore(clock=self.clock)
+        self.keys = FakeIdempotencyStore(clock=self.clock)
+        self.jobs = FakeJobStore(clock=self.clock, keep_answer=self.keys.keep_answer)
+        self.documents = FakeDocumentStore(clock=self.clock, write_note=self._write_note)
         self.conversations = FakeConversationStore()
         self.encoder, self.tokenizer = HashEncoder(), WordTokenizer()
         self.semantic, self.sparse, self.legal = FakeVectorIndex(), FakeSparseIndex(), FakeVectorIndex()
@@ -102,6 +107,12 @@ class FakeServices:
             batch=10,
             interval_s=1.0,
         )
+
+    def _write_note(self, note: CommitNote) -> None:
+        if isinstance(note, JobNote):
+            self.jobs.write_note(note)
+        else:
+            self.keys.keep_answer(note)
 
     async def ingest(self, *documents: GivenDocument, tenant: Tenant = ACME) -> list[IngestOutcome]:
         """Put documents in."""

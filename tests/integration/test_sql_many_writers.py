@@ -99,12 +99,14 @@ async def test_writers_of_two_processes_never_share_a_number_and_the_highest_win
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.req("R6.7")
 async def test_twenty_writers_fifty_rounds(ports: DocumentPorts) -> None:
     await writers_and_readers(ports, writers=20, rounds=50, readers=4)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.req("R6.8")
 async def test_five_hundred_replacements_under_eight_readers(ports: DocumentPorts) -> None:
     await replaced_under_readers(ports, replacements=500, readers=8)

@@ -94,13 +94,13 @@ class PostgresServer(ServerProcess):
         """Remove a database, whoever is still connected."""
         self.run_sql(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)')
 
-    def run_sql(self, statement: str, *, database: str = "postgres") -> str:
+    def run_sql(self, statement: str, *, database: str = "postgres", limit_s: float = 60.0) -> str:
         """One statement through psql: what it printed."""
         done = subprocess.run(
             [*self._psql(database), "-c", statement],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=limit_s,
             check=False,
         )
         assert done.returncode == 0, done.stderr

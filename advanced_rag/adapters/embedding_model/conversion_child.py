@@ -30,7 +30,7 @@ from advanced_rag.exceptions import EmbeddingGenerationError
 
 CALIBRATION_BATCHES: Final = 15
 _REFERENCE_BATCH: Final = 32
-_ROUNDS: Final = 5  # interleaved; the best one counts, for a neighbour's load only ever slows down
+_ROUNDS: Final = 3  # interleaved; the best one counts, for a neighbour's load only ever slows down
 _TIMED_QUERIES: Final = 10
 _TIMED_PASSAGES: Final = 4
 _ORPHANED: Final = 3

@@ -18,7 +18,7 @@ from advanced_rag.adapters.embedding_model.backend_choice import Measurement
 from advanced_rag.adapters.embedding_model.cpu_features import CpuFeatures
 from advanced_rag.adapters.embedding_model.precision import Precision
 
-CONVERSION_VERSION: Final = "1"  # raised whenever the same weights would become another graph
+CONVERSION_VERSION: Final = "2"  # raised whenever the same weights would become another graph
 _KEY_DIGITS: Final = 32
 _MANIFEST: Final = "manifest.json"
 _PROBE_VECTORS: Final = "probe_vectors.npy"

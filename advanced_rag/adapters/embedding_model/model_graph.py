@@ -68,7 +68,8 @@ def int8_graph(graph: openvino.Model, tokens: TokenIds, batches: Sequence[Sequen
         model_type=nncf.ModelType.TRANSFORMER,
         ignored_scope=nncf.IgnoredScope(names=narrowing, types=[_EMBEDDING_LOOKUP]),
         advanced_parameters=AdvancedQuantizationParameters(
-            smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=_SMOOTHING)
+            smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=_SMOOTHING),
+            disable_bias_correction=True,  # changed the cosines by less than 0.0001, for a quarter of the time
         ),
     )
     calibrated = [name for name in map(_name, _linear_layers(quantised)) if name not in narrowing]

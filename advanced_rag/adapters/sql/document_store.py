@@ -14,6 +14,7 @@ from sqlalchemy import and_, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from advanced_rag.adapters.sql.column_types import AnyRow, among, database_now, seconds_from_now
+from advanced_rag.adapters.sql.commit_notes import write_note
 from advanced_rag.adapters.sql.db_pool import DbPool
 from advanced_rag.adapters.sql.storable import is_storable, refuse_unstorable
 from advanced_rag.adapters.sql.tables import ACTIVE, CONDEMNED, RETIRED, STAGED, chunks, document_versions, documents
@@ -21,6 +22,7 @@ from advanced_rag.adapters.sql.upsert import upsert
 from advanced_rag.domain.documents import Chunk, DocumentId, Tenant
 from advanced_rag.domain.identity import chunk_id
 from advanced_rag.exceptions import Conflict
+from advanced_rag.ports.commits import NoteOfFlip
 from advanced_rag.ports.documents import Draft, StagedVersion, Unchanged
 
 _NO_METADATA: Final[dict[str, Any]] = {}
@@ -69,10 +71,13 @@ class SqlDocumentStore:
             if row.content_hash == hashes[row.id]
         }
 
-    async def activate(self, tenant: Tenant, staged: Sequence[StagedVersion]) -> set[DocumentId]:
+    async def activate(
+        self, tenant: Tenant, staged: Sequence[StagedVersion], *, also: NoteOfFlip | None = None
+    ) -> set[DocumentId]:
         """Flip, only ever forward; see the port.
 
         Raises:
+            LeaseLost: what else was to be committed is no longer the caller's to say. Nothing was flipped.
             Conflict: the lease of one ended and the sweep has begun to remove it, though no higher version took its
                 place and nobody deleted the document. Nothing was flipped.
         """
@@ -84,7 +89,10 @@ class SqlDocumentStore:
             states = await _locked_states(connection, tenant, wanted)
             flips = _Flips.sorted_out(wanted, actives, states)
             await _flip(connection, tenant, flips, actives)
-        return set(flips.forward) | flips.done
+            flipped = set(flips.forward) | flips.done
+            if also is not None:
+                await write_note(connection, also(flipped))
+        return flipped
 
     async def renew(self, tenant: Tenant, staged: Sequence[StagedVersion], *, lease_s: float) -> None:
         """Keep the sweep away from these staged versions for `lease_s` seconds from now."""

@@ -173,6 +173,7 @@ ingest_jobs = Table(
     ),
 )
 
+# While a key is `running`, its `body` is the mark of whoever runs the request; then the answer's body.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -13,6 +13,7 @@ from advanced_rag.api.endpoints import BODY_METHODS, Endpoint, endpoint_of
 from advanced_rag.api.refusals import PayloadTooLarge, RequestTooSlow, UnsupportedMediaType
 
 _JSON: Final = "application/json"
+_MULTIPART: Final = "multipart/form-data"
 _UTF8: Final = frozenset({"utf-8", "utf8"})
 _EXPECT_CONTINUE: Final = "100-continue"
 
@@ -21,8 +22,8 @@ _EXPECT_CONTINUE: Final = "100-continue"
 class ArrivalLimits:
     """How fast a body must arrive: all of it in `whole_s`; at `min_bytes_per_s` on average once `grace_s` are over.
 
-    Of a body that is too long up to `drain_bytes` are read for `drain_s` and thrown away: a client that is answered
-    while it still sends sees a broken connection instead of the answer.
+    Of a body that is too long up to `drain_bytes`, or twice what the route takes if that is more, are read for
+    `drain_s` and thrown away: a client that is answered while it still sends sees a broken connection, no answer.
     """
 
     whole_s: float = 30.0
@@ -49,17 +50,21 @@ class BodyGateMiddleware:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        _check_type(headers)
+        _check_type(headers, multipart=endpoint.is_multipart)
         body = _CountedBody(receive, endpoint, self.limits)
         await body.check_declared(headers)
         await self.app(scope, body.receive, send)
 
 
-def _check_type(headers: Headers) -> None:
+def _check_type(headers: Headers, *, multipart: bool) -> None:
     if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Bodies are read as they are: send no Content-Encoding.")
     media_type, _, parameters = headers.get("Content-Type", "").lower().partition(";")
     media_type = media_type.strip()
+    if multipart:
+        if media_type != _MULTIPART:
+            raise UnsupportedMediaType(f"Send {_MULTIPART}.")
+        return
     if media_type != _JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise UnsupportedMediaType(f"Send {_JSON}.")
     for parameter in parameters.split(";"):
@@ -75,6 +80,7 @@ class _CountedBody:
         self._receive = receive
         self._limits = limits
         self._limit_bytes = endpoint.max_body_bytes
+        self._drain_bytes = max(limits.drain_bytes, 2 * endpoint.max_body_bytes)
         self._received_bytes = 0
         self._started_s = asyncio.get_running_loop().time()
         self._complete = False
@@ -85,7 +91,7 @@ class _CountedBody:
         if not (declared.isascii() and declared.isdigit()) or int(declared) <= self._limit_bytes:
             return
         waiting = headers.get("Expect", "").lower() == _EXPECT_CONTINUE  # it has sent nothing yet
-        drained = not waiting and int(declared) <= self._limits.drain_bytes and await self._drained()
+        drained = not waiting and int(declared) <= self._drain_bytes and await self._drained()
         raise PayloadTooLarge(self._limit_bytes, drained=drained)
 
     async def receive(self) -> Message:
@@ -117,7 +123,7 @@ class _CountedBody:
         timer = asyncio.timeout(self._limits.drain_s)
         try:
             async with timer:
-                while not self._complete and self._received_bytes <= self._limits.drain_bytes:
+                while not self._complete and self._received_bytes <= self._drain_bytes:
                     self._count(await self._receive())
         except TimeoutError:
             if not timer.expired():

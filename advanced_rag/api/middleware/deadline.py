@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from advanced_rag.api.endpoints import EndpointKind, endpoint_of
+from advanced_rag.api.preferences import Preferences
 from advanced_rag.constants import MILLISECONDS_PER_SECOND
 from advanced_rag.exceptions import DeadlineExceeded, ValidationError
 from advanced_rag.resilience.deadline import deadline_scope
@@ -21,9 +22,6 @@ TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 MIN_TIMEOUT_MS: Final = 50
 
 _MILLISECONDS: Final = re.compile(r"[0-9]{1,9}")
-# RFC 7240: preferences are separated by commas, their values may be quoted, names are case-insensitive.
-_WAIT: Final = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:;[^,]*)?(?=,|$)", re.IGNORECASE)
-_RESPOND_ASYNC: Final = re.compile(r"(?:^|,)\s*respond-async\s*(?:;[^,]*)?(?=,|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class Deadlines:
             EndpointKind.RETRIEVE: self.retrieve_s,
             EndpointKind.CHAT: self.chat_s,
             EndpointKind.INGEST: self.ingest_s,
+            EndpointKind.WATCH: self.max_s,
             EndpointKind.OTHER: self.other_s,
         }
 
@@ -88,8 +87,7 @@ class DeadlineMiddleware:
 
 
 def _preferred_s(headers: Headers) -> float:
-    preferences = ",".join(headers.getlist("Prefer"))
-    if not preferences or _RESPOND_ASYNC.search(preferences):
+    preferences = Preferences.of(headers)
+    if preferences.wait_s is None or preferences.respond_async:
         return float("inf")
-    match = _WAIT.search(preferences)
-    return max(float(match.group(1)), MIN_TIMEOUT_MS / MILLISECONDS_PER_SECOND) if match else float("inf")
+    return max(preferences.wait_s, MIN_TIMEOUT_MS / MILLISECONDS_PER_SECOND)

@@ -52,6 +52,11 @@ class CitationAnswer(AnswerModel):
     end: int
     score: float
     text: str
+    page: int | None = Field(
+        default=None,
+        exclude_if=lambda page: page is None,
+        description="Where it begins, from 1. Only of files that have pages.",
+    )
 
 
 class ChatResponse(AnswerModel):
@@ -115,6 +120,7 @@ class ChatResponse(AnswerModel):
                     end=citation.end,
                     score=citation.score,
                     text=citation.text,
+                    page=citation.page,
                 )
                 for citation in answer.citations
             ],

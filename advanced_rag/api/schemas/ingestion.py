@@ -20,8 +20,10 @@ from advanced_rag.constants import (
     MAX_TEXT_BYTES,
     MAX_TITLE_CHARS,
 )
+from advanced_rag.domain.documents import DocumentId
 from advanced_rag.exceptions import FieldError, ValidationError
 from advanced_rag.services.ingest_outcome import IngestError, IngestOutcome, IngestStatus
+from advanced_rag.services.job_items import JobItem
 from advanced_rag.services.preparation import GivenDocument
 
 _DOCUMENTS: Final = "documents"
@@ -43,6 +45,9 @@ def _small_enough(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+MetadataObject = Annotated[dict[str, Any], AfterValidator(_small_enough)]
+
+
 class DocumentInput(RequestModel):
     """A document to take in."""
 
@@ -52,7 +57,7 @@ class DocumentInput(RequestModel):
     )
     title: str | None = Field(default=None, max_length=MAX_TITLE_CHARS)
     domain: Identifier | None = None
-    metadata: Annotated[dict[str, Any], AfterValidator(_small_enough)] | None = Field(
+    metadata: MetadataObject | None = Field(
         default=None, description=f"A JSON object of up to {MAX_METADATA_KEYS} members and {MAX_METADATA_BYTES} bytes."
     )
 
@@ -118,7 +123,9 @@ class IngestedDocumentAnswer(AnswerModel):
     def of(cls, position: int, outcome: IngestOutcome) -> IngestedDocumentAnswer:
         """What the service said of the document at `position`."""
         error = {} if outcome.error is None else {"error": _described(position, outcome.error)}
-        return cls(id=outcome.id, status=outcome.status, version=outcome.version, chunks=outcome.chunks, **error)
+        return cls(
+            id=outcome.id or None, status=outcome.status, version=outcome.version, chunks=outcome.chunks, **error
+        )
 
     @classmethod
     def refused(cls, document_id: str | None, error: FieldError) -> IngestedDocumentAnswer:
@@ -177,6 +184,14 @@ class CheckedBatch:
             raise ValidationError([error for document in refused.values() for error in document.errors])
         return cls(len(documents), tuple(given), refused)
 
+    def items(self) -> list[JobItem]:
+        """All of them in the order of the request: a refused one has its outcome already."""
+        given = iter(self.given)
+        return [
+            _decided(position, self.refused[position]) if position in self.refused else next(given)
+            for position in range(self.size)
+        ]
+
     def answer(self, outcomes: Sequence[IngestOutcome], *, request_id: str) -> IngestResponse:
         """The lines of both in the order of the request. Raises ValidationError if not one document went in."""
         taken = iter(outcomes)
@@ -195,6 +210,13 @@ class CheckedBatch:
 def _described(position: int, error: IngestError) -> IngestErrorAnswer:
     optional = {} if error.loc is None else {"loc": f"/{_DOCUMENTS}/{position}{error.loc}"}
     return IngestErrorAnswer(code=error.code, message=error.message, retryable=error.retryable, **optional)
+
+
+def _decided(position: int, refused: RefusedDocument) -> IngestOutcome:
+    first = refused.errors[0]
+    loc = first.loc.removeprefix(f"/{_DOCUMENTS}/{position}")
+    error = IngestError(first.code, first.message, loc)
+    return IngestOutcome(DocumentId(refused.document_id or ""), IngestStatus.FAILED, error=error)
 
 
 def _own_id(document: Any) -> str | None:

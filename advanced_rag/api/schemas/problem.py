@@ -32,3 +32,4 @@ class Problem(BaseModel):
     deadline_ms: int | None = Field(default=None, description="Of `deadline-exceeded`: the time allowed.")
     spent_ms: int | None = Field(default=None, description="Of `deadline-exceeded`: the time taken.")
     stage: str | None = Field(default=None, description="Of `deadline-exceeded`: what was being done.")
+    idempotency_key: str | None = Field(default=None, description="Of `idempotency-*`: the key.")

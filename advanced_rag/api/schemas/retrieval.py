@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from advanced_rag.api.schemas.base import AnswerModel, Identifier, RequestModel, not_blank
 from advanced_rag.constants import MAX_QUERY_CHARS, MAX_TOP_K
 from advanced_rag.domain.documents import Lane, Tenant
+from advanced_rag.domain.pages import PAGES_KEY, page_of
 from advanced_rag.services.retrieval_query import Mode, Retrieval, RetrievalQuery, RetrievedPassage
 
 LooseMode = Annotated[Mode, Field(strict=False)]  # a string in JSON, never an enum member
@@ -69,6 +70,7 @@ class ResultAnswer(AnswerModel):
     metadata: dict[str, Any]
     start: int
     end: int
+    page: int | None = Field(default=None, description="Where it begins, from 1. Only of files that have pages.")
     stale: bool = Field(default=False, description="Only where its visibility could not be checked.")
     lanes: dict[Lane, LaneShareAnswer] | None = Field(default=None, description="Only with `explain`.")
 
@@ -77,6 +79,10 @@ class ResultAnswer(AnswerModel):
         """Optional members are set only where they say something: what is not set is not sent."""
         passage = found.passage
         optional: dict[str, Any] = {}
+        metadata = dict(passage.metadata)
+        if (page := page_of(metadata.get(PAGES_KEY), passage.start)) is not None:
+            optional["page"] = page
+            del metadata[PAGES_KEY]  # kilobytes in every result, and already said
         if passage.stale:
             optional["stale"] = True
         if explain:
@@ -91,7 +97,7 @@ class ResultAnswer(AnswerModel):
             text=passage.text,
             score=found.score,
             rank=found.rank,
-            metadata=dict(passage.metadata),
+            metadata=metadata,
             start=passage.start,
             end=passage.end,
             **optional,

@@ -17,6 +17,9 @@ from advanced_rag.adapters.guarded import (
     GuardedDocumentStore,
     GuardedEncoder,
     GuardedFeedbackStore,
+    GuardedIdempotencyStore,
+    GuardedJobQueue,
+    GuardedJobStore,
     GuardedPassageStore,
     GuardedRetention,
     GuardedVectorIndex,
@@ -34,7 +37,9 @@ from advanced_rag.ports.conversations import (
     Role,
 )
 from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionSweep
+from advanced_rag.ports.idempotency import IdempotencyStore
 from advanced_rag.ports.indexes import PassageStore, VectorIndex
+from advanced_rag.ports.jobs import JobQueue, JobStore
 from advanced_rag.ports.models import EmbeddingModel, Encoder
 from advanced_rag.resilience.bulkhead import BulkheadValues
 from advanced_rag.resilience.guard import Guard, GuardValues, build_guard
@@ -53,6 +58,9 @@ PORTS: list[tuple[type, type[Guarded[Any]]]] = [
     (FeedbackStore, GuardedFeedbackStore),
     (CitedDocuments, GuardedCitedDocuments),
     (CollectionRegistry, GuardedCollectionRegistry),
+    (JobStore, GuardedJobStore),
+    (JobQueue, GuardedJobQueue),
+    (IdempotencyStore, GuardedIdempotencyStore),
 ]
 METHODS = [
     pytest.param(wrapper, name, method, id=f"{port.__name__}.{name}")
@@ -96,7 +104,11 @@ def typed(inner: Any, guard: Guard) -> tuple[object, ...]:
     feedback: FeedbackStore = GuardedFeedbackStore(inner, guard)
     cited: CitedDocuments = GuardedCitedDocuments(inner, guard)
     collections: CollectionRegistry = GuardedCollectionRegistry(inner, guard)
-    return vectors, passages, encoder, store, reader, sweep, conversations, retention, feedback, cited, collections
+    jobs: JobStore = GuardedJobStore(inner, guard)
+    queue: JobQueue = GuardedJobQueue(inner, guard)
+    keys: IdempotencyStore = GuardedIdempotencyStore(inner, guard)
+    documents = (vectors, passages, encoder, store, reader, sweep)
+    return *documents, conversations, retention, feedback, cited, collections, jobs, queue, keys
 
 
 @pytest.mark.req("R3.1")

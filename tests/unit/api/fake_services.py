@@ -17,19 +17,26 @@ from advanced_rag.api.app import ApiOptions, create_app
 from advanced_rag.domain.documents import ChunkId, DocumentId, Lane, Passage, Tenant
 from advanced_rag.domain.filters import FieldType
 from advanced_rag.exceptions import NotFound
+from advanced_rag.ports.commits import KeptAnswer
 from advanced_rag.ports.conversations import Feedback, Message, Session, Vote
 from advanced_rag.ports.documents import DocumentRecord, Page
 from advanced_rag.services.answering import Answer, ChatQuery, Citation
 from advanced_rag.services.conversations import ConversationsService
 from advanced_rag.services.feedback import FeedbackService
 from advanced_rag.services.health import ComponentHealth, ComponentState, HealthReport, Readiness
+from advanced_rag.services.idempotency import IdempotencyService
+from advanced_rag.services.indexing import NoteOfOutcomes
 from advanced_rag.services.ingest_outcome import IngestOutcome, IngestStatus
+from advanced_rag.services.jobs import JobsService
 from advanced_rag.services.preparation import GivenDocument
 from advanced_rag.services.retrieval_query import LaneShare, Retrieval, RetrievalQuery, RetrievedPassage
 from advanced_rag.services.uploads import UploadService, UploadValues
 from advanced_rag.telemetry.metrics import Metrics
 from tests.fakes.conversation_store import FakeConversationStore
 from tests.fakes.file_parser import FakeFileParser
+from tests.fakes.idempotency_store import FakeIdempotencyStore
+from tests.fakes.job_store import FakeJobStore
+from tests.fakes.services import InlineWorkers
 
 PASSAGE = Passage(
     chunk_id=ChunkId("c_1"),
@@ -63,6 +70,8 @@ class FakeServices:
     error: BaseException | None = None
     hangs: bool = False
     stale: bool = False
+    passage: Passage = PASSAGE
+    page: int | None = None
     released: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
@@ -75,6 +84,8 @@ class FakeServices:
     ticking: bool = True
     degraded: tuple[str, ...] = ()
     conversation_store: FakeConversationStore = field(default_factory=FakeConversationStore)
+    key_store: FakeIdempotencyStore = field(default_factory=FakeIdempotencyStore)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     parser: FakeFileParser = field(default_factory=FakeFileParser)
     upload_folder: Path = Path("not-made")
     parsed: list[str] = field(default_factory=list)
@@ -90,6 +101,9 @@ class FakeServices:
             values=UploadValues(files_in_flight=2, max_text_chars=1_000_000),
             observe=lambda outcome, _seconds: self.parsed.append(outcome),
         )
+
+    def __post_init__(self) -> None:
+        self.job_store = FakeJobStore(keep_answer=self.key_store.keep_answer)
 
     @property
     def retrieval(self) -> FakeServices:
@@ -119,6 +133,14 @@ class FakeServices:
     def feedback(self) -> FakeJudge:
         return FakeJudge(self)
 
+    @property
+    def jobs(self) -> JobsService:
+        return JobsService(self.job_store, InlineWorkers(), look_interval_s=0.005, draining=self.draining)
+
+    @property
+    def keys(self) -> IdempotencyService:
+        return IdempotencyService(self.key_store, lease_s=60.0, renew_s=20.0, keep_s=86_400.0)
+
     async def act(self) -> None:
         self.entered.set()
         if self.hangs:
@@ -135,7 +157,7 @@ class FakeServices:
         await self.act()
         shares = {Lane.SPARSE: LaneShare(rank=1, score=3.5, contribution=0.4)}
         return Retrieval(
-            results=(RetrievedPassage(passage=PASSAGE, score=0.8, rank=1, lanes=shares),),
+            results=(RetrievedPassage(passage=self.passage, score=0.8, rank=1, lanes=shares),),
             degraded=self.degraded,
             timings_ms={"search": 1.234567},
             coverage={Lane.SPARSE: 1.0},
@@ -153,6 +175,7 @@ class FakeServices:
             end=29,
             score=0.8,
             text=PASSAGE.text,
+            page=self.page,
         )
         return Answer(
             answer="Spare keys hang in cabinet B. [1]",
@@ -166,11 +189,20 @@ class FakeServices:
             usage={"total_tokens": 0},
         )
 
-    async def ingest(self, tenant: Tenant, documents: Sequence[GivenDocument]) -> list[IngestOutcome]:
+    async def ingest(
+        self, tenant: Tenant, documents: Sequence[GivenDocument], *, also: NoteOfOutcomes | None = None
+    ) -> list[IngestOutcome]:
         assert tenant
         self.ingested.extend(documents)
         await self.act()
-        return [self.outcome_of(document) if self.outcome_of else _indexed(document) for document in documents]
+        outcomes = [self.outcome_of(document) if self.outcome_of else _indexed(document) for document in documents]
+        if also is not None:
+            note = also(outcomes)
+            if isinstance(note, KeptAnswer):
+                self.key_store.keep_answer(note)
+            else:
+                self.job_store.write_note(note)
+        return outcomes
 
     async def delete(self, tenant: Tenant, document_id: DocumentId) -> bool:
         assert tenant

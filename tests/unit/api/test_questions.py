@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from advanced_rag.domain.documents import Tenant
 from advanced_rag.exceptions import NotFound, RetrievalError, ValidationError
 from advanced_rag.services.answering import ChatQuery
 from advanced_rag.services.retrieval_query import Mode, RetrievalQuery
-from tests.unit.api.fake_services import Api
+from tests.unit.api.fake_services import PASSAGE, Api
 
 TENANT = Tenant("default")
 
@@ -148,6 +149,22 @@ async def test_a_chat_answer_has_the_members_of_the_contract(api: Api) -> None:
     }
     (citation,) = document["citations"]
     assert citation.keys() == {"n", "chunk_id", "document_id", "title", "start", "end", "score", "text"}
+
+
+async def test_a_citation_says_its_page_where_there_are_pages(api: Api) -> None:
+    api.services.page = 4
+    (citation,) = (await api.client.post("/v1/chat", json={"message": "x"})).json()["citations"]
+    assert citation["page"] == 4
+
+
+async def test_a_result_says_its_page_instead_of_where_all_pages_lie(api: Api) -> None:
+    api.services.passage = replace(PASSAGE, start=25, metadata={"lang": "en", "pages": [10, 10, 10]})
+    (result,) = (await api.client.post("/v1/retrieve", json={"query": "x"})).json()["results"]
+    assert (result["page"], result["metadata"]) == (3, {"lang": "en"})
+    api.services.passage = replace(PASSAGE, metadata={"pages": 12})
+    (result,) = (await api.client.post("/v1/retrieve", json={"query": "x"})).json()["results"]
+    assert "page" not in result
+    assert result["metadata"] == {"pages": 12}
 
 
 @pytest.mark.req("R8.7")

@@ -39,6 +39,14 @@ async def test_an_answer_quotes_the_sentence_and_says_where_it_stands() -> None:
     assert answer.usage["total_tokens"] == answer.usage["prompt_tokens"] + answer.usage["completion_tokens"]
 
 
+async def test_a_citation_says_the_page_that_it_stands_on() -> None:
+    services = FakeServices()
+    start = TEXT.index("The spare keys")
+    await services.ingest(given(TEXT, "office", metadata={"pages": [start, len(TEXT) - start]}))
+    answer = await services.answering.answer(ChatQuery(ACME, "Where do the spare keys hang?"))
+    assert [citation.page for citation in answer.citations if "spare keys" in citation.text] == [2]
+
+
 async def test_what_the_documents_do_not_say_is_not_answered() -> None:
     services = await filled()
     answer = await services.answering.answer(ChatQuery(ACME, "Qualia zeugma?"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from advanced_rag.domain.documents import ChunkId, DocumentId, Lane, Passage, Tenant
@@ -15,6 +18,7 @@ from advanced_rag.exceptions import (
     ValidationError,
 )
 from advanced_rag.feature_flags import FeatureFlags
+from advanced_rag.services.preparation import GivenDocument
 from advanced_rag.services.retrieval_query import Mode
 from tests.fakes.document_store import FakeDocumentStore
 from tests.fakes.services import ACME, FakeServices, given, names
@@ -197,3 +201,45 @@ async def test_invisible_rows_do_not_take_the_places_of_visible_ones() -> None:
     assert len(answer.results) == 3
     moving = [result.passage for result in answer.results if result.passage.document_id == "moving"]
     assert [passage.text for passage in moving] == ["The spare keys are in cabinet number 59."]
+
+
+class HeldBack:
+    """A store whose next flip waits for the test."""
+
+    def __init__(self, inner: FakeDocumentStore) -> None:
+        self.inner = inner
+        self.go_on = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def activate(self, *args: Any, **options: Any) -> set[DocumentId]:
+        await self.go_on.wait()
+        return await self.inner.activate(*args, **options)
+
+
+@pytest.mark.req("R6.8")
+async def test_a_document_that_is_flipped_between_two_look_ups_is_shown_in_one_version_only() -> None:
+    services = FakeServices(max_tokens=16)
+
+    def edition(number: int) -> GivenDocument:
+        return given("\n\n".join(f"Keys edition {number} part {part} " + "word " * 10 for part in "ab"), "keys")
+
+    for number in range(7):  # more candidates than one look-up covers
+        await services.ingest(edition(number))
+    store, written = HeldBack(services.documents), len(services.sparse.rows)
+    object.__setattr__(services.indexing, "store", store)
+    writing = asyncio.create_task(services.ingest(edition(7)))
+    while len(services.sparse.rows) == written:
+        await asyncio.sleep(0)
+
+    class Flipping:
+        async def visible(self, *args: Any, **options: Any) -> dict[ChunkId, Passage]:
+            found = await services.documents.visible(*args, **options)
+            store.go_on.set()
+            await writing
+            return found
+
+    object.__setattr__(services.retrieval, "reader", Flipping())
+    results = (await services.retrieve("keys edition", top_k=3)).results
+    assert {result.passage.version for result in results} == {7}

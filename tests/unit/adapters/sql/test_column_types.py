@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Dialect, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Dialect, make_url, select
 
 from advanced_rag.adapters.sql.column_types import Instant, among, seconds_from_now
 from advanced_rag.adapters.sql.tables import chunks, documents
 
-SQLITE = sqlite.dialect()
-POSTGRES = postgresql.dialect()
+SQLITE = make_url("sqlite+aiosqlite:///x").get_dialect()()
+POSTGRES = make_url("postgresql+asyncpg://").get_dialect()()
 moments = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]))
 
 
