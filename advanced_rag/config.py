@@ -242,6 +242,13 @@ class IngestSettings(Section):
     progress_interval_s: PositiveFloat = 2.0
 
 
+class StorageSettings(Section):
+    """Room to keep free on the disks of `data_dir` and of temporary files: below the larger one nothing is taken in."""
+
+    min_free_bytes: NonNegativeInt = 500_000_000
+    min_free_ratio: float = Field(default=0.05, ge=0, lt=1)
+
+
 class JobSettings(Section):
     """Ingest jobs. `runners` of the serving process; 0 leaves the work to `python -m advanced_rag worker`."""
 
@@ -350,6 +357,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     answers: AnswerSettings = AnswerSettings()
     ingest: IngestSettings = IngestSettings()
+    storage: StorageSettings = StorageSettings()
     jobs: JobSettings = JobSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     uploads: UploadSettings = UploadSettings()

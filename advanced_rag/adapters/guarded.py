@@ -62,6 +62,7 @@ class GuardedVectorIndex(Guarded[VectorIndex]):
     upsert = through_guard(VectorIndex.upsert)
     delete = through_guard(VectorIndex.delete)
     present = through_guard(VectorIndex.present)
+    vectors = through_guard(VectorIndex.vectors)
     page_of_ids = through_guard(VectorIndex.page_of_ids)
 
 
@@ -91,6 +92,7 @@ class GuardedDocumentStore(Guarded[DocumentStore]):
     activate = through_guard(DocumentStore.activate)
     abandon = through_guard(DocumentStore.abandon)
     delete = through_guard(DocumentStore.delete)
+    delete_all = through_guard(DocumentStore.delete_all)
 
 
 class GuardedDocumentReader(Guarded[DocumentReader]):
@@ -99,6 +101,7 @@ class GuardedDocumentReader(Guarded[DocumentReader]):
     visible = through_guard(DocumentReader.visible)
     document = through_guard(DocumentReader.document)
     documents = through_guard(DocumentReader.documents)
+    existing = through_guard(DocumentReader.existing)
     chunks = through_guard(DocumentReader.chunks)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from advanced_rag.domain.documents import ChunkId, Hit, IndexRow, Matrix, Tenant
+from advanced_rag.domain.documents import ChunkId, Hit, IndexRow, Matrix, Tenant, Vector
 from advanced_rag.domain.filters import Filter
 from advanced_rag.ports.indexes import Probe, VectorIndex
 from advanced_rag.ports.models import EmbeddingModel, Encoder
@@ -37,6 +37,10 @@ class MeasuredVectorIndex:
     async def present(self, chunk_ids: Sequence[ChunkId]) -> set[ChunkId]:
         """As the inner index; not measured."""
         return await self.inner.present(chunk_ids)
+
+    async def vectors(self, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Vector]:
+        """As the inner index; not measured."""
+        return await self.inner.vectors(chunk_ids)
 
     async def page_of_ids(self, after: ChunkId | None, limit: int) -> list[ChunkId]:
         """As the inner index; not measured."""

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from advanced_rag.api.state import (
+    Amending,
     Answering,
     ApiState,
     Conversing,
@@ -15,6 +16,7 @@ from advanced_rag.api.state import (
     Judging,
     Queueing,
     Reading,
+    Removing,
     Retrieving,
     Uploading,
     state_of,
@@ -72,6 +74,14 @@ async def _documents(request: Request) -> Reading:
     return state_of(request).services.documents
 
 
+async def _amending(request: Request) -> Amending:
+    return state_of(request).services.amending
+
+
+async def _removal(request: Request) -> Removing:
+    return state_of(request).services.removal
+
+
 async def _answering(request: Request) -> Answering:
     return state_of(request).services.answering
 
@@ -96,6 +106,8 @@ Indexer = Annotated[Indexing, Depends(_indexing)]
 Uploader = Annotated[Uploading, Depends(_uploads)]
 Jobs = Annotated[Queueing, Depends(_jobs)]
 Documents = Annotated[Reading, Depends(_documents)]
+Amender = Annotated[Amending, Depends(_amending)]
+Remover = Annotated[Removing, Depends(_removal)]
 Answerer = Annotated[Answering, Depends(_answering)]
 Conversations = Annotated[Conversing, Depends(_conversations)]
 Voting = Annotated[Judging, Depends(_feedback)]

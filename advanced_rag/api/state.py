@@ -10,13 +10,15 @@ from typing import Protocol
 from starlette.requests import Request
 
 from advanced_rag.concurrency.async_executor import AsyncExecutor
-from advanced_rag.domain.documents import DocumentId, Tenant
+from advanced_rag.domain.documents import Chunk, DocumentId, Tenant
 from advanced_rag.exceptions import Starting
 from advanced_rag.ports.commits import KeptAnswer
 from advanced_rag.ports.conversations import Feedback, Message, Session, Vote
 from advanced_rag.ports.documents import DocumentRecord, Page
 from advanced_rag.ports.idempotency import KeyClaim, KeyedRequest
 from advanced_rag.ports.jobs import Job
+from advanced_rag.ports.storage import StorageRoom
+from advanced_rag.services.amending import Amendment
 from advanced_rag.services.answering import Answer, ChatQuery
 from advanced_rag.services.health import HealthReport, Readiness
 from advanced_rag.services.indexing import NoteOfOutcomes
@@ -57,6 +59,11 @@ class Uploading(Protocol):
         """Where files are put, each upload in a folder of its own, as long as they are worked on."""
         ...
 
+    @property
+    def room(self) -> StorageRoom:
+        """Whether there is any for them; to be asked first."""
+        ...
+
     async def ingest(self, tenant: Tenant, upload: Upload) -> list[IngestOutcome]:
         """One outcome a file, in order."""
         ...
@@ -69,10 +76,40 @@ class Reading(Protocol):
         """The record and the whole text. Raises NotFound."""
         ...
 
+    async def chunks(self, tenant: Tenant, document_id: DocumentId) -> list[Chunk]:
+        """Its pieces in order. Raises NotFound."""
+        ...
+
     async def documents(
-        self, tenant: Tenant, *, limit: int, cursor: str | None = None, domain: str | None = None
+        self,
+        tenant: Tenant,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        domain: str | None = None,
+        filters: object | None = None,
     ) -> Page[DocumentRecord]:
         """A page of them by id."""
+        ...
+
+
+class Amending(Protocol):
+    """Changes what is said of documents."""
+
+    async def amend(self, tenant: Tenant, document_id: DocumentId, amendment: Amendment) -> IngestOutcome:
+        """Raises NotFound, ValidationError; Conflict where others kept on changing it."""
+        ...
+
+
+class Removing(Protocol):
+    """Deletes many documents at once."""
+
+    async def by_ids(self, tenant: Tenant, document_ids: Sequence[DocumentId], *, dry_run: bool) -> int:
+        """How many there were."""
+        ...
+
+    async def by_filter(self, tenant: Tenant, filters: object, *, domain: str | None, dry_run: bool) -> int:
+        """How many matched. Raises ValidationError for a filter that admits everything."""
         ...
 
 
@@ -199,6 +236,16 @@ class ApiServices(Protocol):
     @property
     def documents(self) -> Reading:
         """Behind `/v1/documents`."""
+        ...
+
+    @property
+    def amending(self) -> Amending:
+        """Behind `PATCH /v1/documents`."""
+        ...
+
+    @property
+    def removal(self) -> Removing:
+        """Behind `/v1/documents/delete`."""
         ...
 
     @property

@@ -111,7 +111,7 @@ def build_indexes(
         measured = MeasuredVectorIndex(adapter, partial(_observe, metrics, record.lane))
         guard = guards.lane(record.lane)
         writing = guard.limited(attempt_timeout_s=settings.milvus.upsert_timeout_s)
-        slow = dict.fromkeys(("upsert", "delete", "present", "page_of_ids"), writing)
+        slow = dict.fromkeys(("upsert", "delete", "present", "vectors", "page_of_ids"), writing)
         guarded[record.physical_name] = GuardedVectorIndex(measured, guard, slow)
     names = {(record.lane, record.domain): record.physical_name for record in records}
     sparse_record = next(record for record in records if record.lane is Lane.SPARSE)

@@ -76,7 +76,9 @@ def build_jobs(settings: Settings, database: Database, indexing: IndexingService
             runner.wake()
 
     return JobParts(
-        jobs=JobsService(database.jobs, workers, look_interval_s=jobs.look_interval_s, announce=announce),
+        jobs=JobsService(
+            database.jobs, workers, look_interval_s=jobs.look_interval_s, announce=announce, room=indexing.room
+        ),
         keys=IdempotencyService(
             store=database.keys,
             lease_s=idempotency.lease_s,

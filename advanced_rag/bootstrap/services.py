@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+from advanced_rag.adapters.disk_room import DiskRoom
 from advanced_rag.adapters.milvus.engine import EmbeddedMilvus
 from advanced_rag.bootstrap.database import Database, open_database
 from advanced_rag.bootstrap.embedding import OpenEncoder, open_encoder
@@ -28,6 +31,8 @@ from advanced_rag.config import Settings
 from advanced_rag.domain.documents import Lane
 from advanced_rag.feature_flags import FeatureFlags
 from advanced_rag.ports.collections import CollectionRecord
+from advanced_rag.ports.storage import StorageRoom
+from advanced_rag.services.amending import AmendingService
 from advanced_rag.services.answering import AnsweringService, AnsweringValues
 from advanced_rag.services.conversations import ConversationsService
 from advanced_rag.services.documents import DocumentsService
@@ -39,6 +44,7 @@ from advanced_rag.services.ingest_outcome import IngestOutcome
 from advanced_rag.services.ingest_progress import IngestProgress
 from advanced_rag.services.jobs import JobsService
 from advanced_rag.services.lane_search import DenseLane, LaneSearch
+from advanced_rag.services.removal import RemovalService
 from advanced_rag.services.retention import RetentionService
 from advanced_rag.services.retrieval import RetrievalService, RetrievalValues
 from advanced_rag.services.uploads import UploadService
@@ -62,6 +68,8 @@ class Services:
     uploads: UploadService
     job_parts: JobParts
     documents: DocumentsService
+    amending: AmendingService
+    removal: RemovalService
     answering: AnsweringService
     conversations: ConversationsService
     feedback: FeedbackService
@@ -222,6 +230,7 @@ def _composed(
             lease_s=settings.ingest.lease_s,
         ),
         listener=IngestProgress(interval_s=settings.ingest.progress_interval_s, record=record),
+        room=_room(settings),
     )
     answering = AnsweringService(
         retrieval=retrieval,
@@ -236,17 +245,26 @@ def _composed(
             require_grounding=settings.answers.require_grounding,
         ),
     )
+    documents = DocumentsService(database.reader, settings.filters.fields)
     return Services(
         retrieval=retrieval,
         indexing=indexing,
         uploads=uploads_into(indexing),
         job_parts=build_jobs(settings, database, indexing, workers),
-        documents=DocumentsService(database.reader),
+        documents=documents,
+        amending=AmendingService(indexing, database.reader),
+        removal=RemovalService(documents, database.documents, versions),
         answering=answering,
         conversations=ConversationsService(database.conversations, database.cited),
         feedback=FeedbackService(database.feedback, lambda vote: metrics.feedback.labels(vote.value).inc()),
         health=build_health(settings, database, indexes, guards, features),
     )
+
+
+def _room(settings: Settings) -> StorageRoom:
+    storage = settings.storage
+    folders = (settings.data_dir, Path(tempfile.gettempdir()))
+    return DiskRoom(folders, storage.min_free_bytes, storage.min_free_ratio)
 
 
 def _retention(settings: Settings, database: Database) -> RetentionService:

@@ -50,6 +50,7 @@ async def open_uploads(
             declared=settings.filters.fields,
             values=values,
             observe=metrics.observe_parsed_file,
+            room=indexing.room,
         )
 
     try:

@@ -6,7 +6,7 @@ takes the tenant of the authenticated caller; another tenant's document does not
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -28,12 +28,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class StagedVersion:
-    """A version that is stored and invisible. `replaces` is whether an active version stood when it was staged."""
+    """A version that is stored and invisible. `replaces` is whether an active version stood when it was staged.
+
+    `amends`: it was made from that version, and may take the place of no other.
+    """
 
     document: Document
     version: int
     chunks: tuple[Chunk, ...]
     replaces: bool
+    amends: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,8 @@ class DocumentStore(Protocol):
     ) -> set[DocumentId]:
         """Transaction B, all of these at once: make each the active version, only ever forward; retire the one before.
 
-        Returns the ids that were flipped; the others were superseded by a higher version (their rows will be swept).
+        Returns the ids that were flipped; the others were superseded by a higher version, or amend one that is no
+        longer the active one (their rows will be swept).
         `also`: what else to commit with them. Raises LeaseLost, nothing flipped, where that says so; with nothing
         staged nothing is committed.
         """
@@ -121,6 +126,10 @@ class DocumentStore(Protocol):
 
     async def delete(self, tenant: Tenant, document_id: DocumentId) -> bool:
         """Tombstone: from the commit on nobody sees the document. False where there is none."""
+        ...
+
+    async def delete_all(self, tenant: Tenant, document_ids: Sequence[DocumentId]) -> set[DocumentId]:
+        """`delete` for each in one transaction; those that there were."""
         ...
 
 
@@ -142,9 +151,22 @@ class DocumentReader(Protocol):
         ...
 
     async def documents(
-        self, tenant: Tenant, *, limit: int, cursor: str | None = None, domain: str | None = None
+        self,
+        tenant: Tenant,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        domain: str | None = None,
+        admits: Callable[[DocumentRecord], bool] | None = None,
     ) -> Page[DocumentRecord]:
-        """Active documents by id. Raises ValidationError (`/cursor`) for a cursor that is not ours."""
+        """Active documents by id. Raises ValidationError (`/cursor`) for a cursor that is not ours.
+
+        With `admits` only those that it lets through; a page may then be short, even empty, although more follow.
+        """
+        ...
+
+    async def existing(self, tenant: Tenant, document_ids: Sequence[DocumentId]) -> set[DocumentId]:
+        """Those that have an active version."""
         ...
 
     async def chunks(self, tenant: Tenant, document_id: DocumentId) -> list[Chunk] | None:

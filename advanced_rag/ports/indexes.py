@@ -34,6 +34,10 @@ class VectorIndex(Protocol):
         """Which of these are stored, own acknowledged writes included."""
         ...
 
+    async def vectors(self, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Vector]:
+        """The stored vectors of these chunks, as they were written; a lane that is not searched by vector has none."""
+        ...
+
     async def page_of_ids(self, after: ChunkId | None, limit: int) -> list[ChunkId]:
         """Every stored id of all tenants in ascending order, `limit` at a time; an empty page is the end."""
         ...

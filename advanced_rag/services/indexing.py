@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -17,7 +17,6 @@ from advanced_rag.domain.documents import DocumentId, Tenant
 from advanced_rag.exceptions import (
     DeadlineExceeded,
     DependencyError,
-    DependencyInvalid,
     LoadShed,
     RAGException,
     ValidationError,
@@ -25,12 +24,14 @@ from advanced_rag.exceptions import (
 from advanced_rag.ports.commits import CommitNote, NoteOfFlip
 from advanced_rag.ports.documents import DocumentStore, StagedVersion, Unchanged
 from advanced_rag.ports.indexes import VectorIndex
+from advanced_rag.ports.storage import StorageRoom, UnlimitedRoom
 from advanced_rag.services.batch_encoding import encoded_in_batches
 from advanced_rag.services.ingest_batch import IngestBatch, Item
 from advanced_rag.services.ingest_outcome import IngestOutcome
 from advanced_rag.services.ingest_progress import IngestListener
 from advanced_rag.services.lane_search import DenseLane
 from advanced_rag.services.preparation import GivenDocument, Preparation, PreparedVersion
+from advanced_rag.services.row_writing import write_rows
 from advanced_rag.services.version_map import VersionMap
 
 Result = TypeVar("Result")
@@ -68,6 +69,7 @@ class IndexingService:
     versions: VersionMap
     values: IndexingValues
     listener: IngestListener
+    room: StorageRoom = field(default_factory=UnlimitedRoom)
     clock: Callable[[], float] = field(default=time.monotonic)
 
     async def ingest(
@@ -79,6 +81,7 @@ class IndexingService:
         need none (they are stored already, or fail), it is not asked, and the caller commits by itself.
 
         Raises:
+            InsufficientStorage: before anything was written, not even looked at.
             LoadShed, DependencyError, DeadlineExceeded: every single document failed for that same kind of reason, so
             the
                 request as a whole did.
@@ -103,6 +106,7 @@ class IndexingService:
 
     def _identified(self, batch: IngestBatch, documents: Sequence[GivenDocument]) -> list[Item]:
         """Every document that can be tried. Of several with one id the last one counts."""
+        self.room.require()
         items: dict[DocumentId, Item] = {}
         for position, given in enumerate(documents):
             try:
@@ -168,16 +172,7 @@ class IndexingService:
     ) -> None:
         texts = [text for version in prepared for text in version.texts]
         vectors = await encoded_in_batches(lane.encoder, texts, self.values.encode_batch, self.listener.encoded)
-        rows, taken = [], 0
-        for version in prepared:
-            rows.extend(version.rows(tenant, list(vectors[taken : taken + len(version.texts)])))
-            taken += len(version.texts)
-        indexes = (lane.index, *also)
-        await _all(index.upsert(rows) for index in indexes)
-        chunk_ids = [row.chunk_id for row in rows]
-        for stored_ids in await _all(index.present(chunk_ids) for index in indexes):
-            if len(stored_ids) != len(chunk_ids):
-                raise DependencyInvalid("milvus", "rows that were written could not be read back")
+        await write_rows(tenant, prepared, list(vectors), (lane.index, *also))
 
     async def _abandon(self, tenant: Tenant, staged: Sequence[StagedVersion]) -> None:
         try:
@@ -203,15 +198,6 @@ class _LastFlip:
             return self.also(batch.outcomes())
 
         return note
-
-
-async def _all(calls: Iterable[Awaitable[Result]]) -> list[Result]:
-    """All results; the first failure is raised after every call has ended, so that none is left running."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _groups(items: Sequence[Item], size: int) -> list[Sequence[Item]]:

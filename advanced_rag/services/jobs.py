@@ -13,6 +13,7 @@ from advanced_rag.exceptions import Conflict, NotFound
 from advanced_rag.ports.commits import KeptAnswer
 from advanced_rag.ports.documents import Page
 from advanced_rag.ports.jobs import Job, JobStore
+from advanced_rag.ports.storage import StorageRoom, UnlimitedRoom
 from advanced_rag.services.indexing import Workers
 from advanced_rag.services.ingest_outcome import IngestOutcome
 from advanced_rag.services.job_items import JobItem, items_to_json, outcome_of_json
@@ -37,12 +38,21 @@ class JobsService:
     look_interval_s: float
     announce: Callable[[], None] = lambda: None
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    room: StorageRoom = field(default_factory=UnlimitedRoom)
 
     async def enqueue(
         self, tenant: Tenant, job_id: str, items: Sequence[JobItem], *, answer: KeptAnswer | None = None
     ) -> Job:
-        """Once this returns the job is stored with its whole input, and the answer under its key with it."""
-        documents = await self.workers.run(lambda: items_to_json(items))
+        """Once this returns the job is stored with its whole input, and the answer under its key with it.
+
+        Raises InsufficientStorage before anything is written.
+        """
+
+        def documents_to_store() -> str:
+            self.room.require()
+            return items_to_json(items)
+
+        documents = await self.workers.run(documents_to_store)
         job = await self.store.enqueue(tenant, job_id, documents=documents, total=len(items), answer=answer)
         self.announce()
         return job

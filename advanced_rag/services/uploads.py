@@ -18,6 +18,7 @@ from advanced_rag.domain.filter_fields import readable_field_values
 from advanced_rag.domain.filters import DeclaredFields
 from advanced_rag.exceptions import DeadlineExceeded, DependencyError, FileRefused, LoadShed, RAGException
 from advanced_rag.ports.parsing import FileParser, ParsedFile
+from advanced_rag.ports.storage import StorageRoom, UnlimitedRoom
 from advanced_rag.services.ingest_batch import described
 from advanced_rag.services.ingest_outcome import IngestOutcome, IngestStatus
 from advanced_rag.services.preparation import GivenDocument
@@ -73,6 +74,7 @@ class UploadService:
     declared: DeclaredFields
     values: UploadValues
     observe: Callable[[str, float], None]
+    room: StorageRoom = field(default_factory=UnlimitedRoom)
     clock: Callable[[], float] = time.monotonic
 
     async def ingest(self, tenant: Tenant, upload: Upload) -> list[IngestOutcome]:

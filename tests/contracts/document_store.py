@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -35,6 +36,14 @@ class DocumentPorts:
     store: DocumentStore
     reader: DocumentReader
     sweep: VersionSweep
+
+
+class LeaseRenewal(Protocol):
+    """What an indexing that takes longer than its lease needs beside the port."""
+
+    async def renew(self, tenant: Tenant, staged: Sequence[StagedVersion], *, lease_s: float) -> None:
+        """Keep the sweep away for `lease_s` seconds from now."""
+        ...
 
 
 def draft(document_id: str, text: str, *, title: str = "", domain: str = "", metadata: Any = None) -> Draft:
@@ -270,6 +279,17 @@ class DocumentStoreContract:
         assert await ports.store.activate(ACME, [late]) == {"d"}
         assert await swept(ports) == []
 
+    async def test_a_renewed_lease_keeps_the_sweep_away(self, ports: DocumentPorts) -> None:
+        renewing = cast("LeaseRenewal", ports.store)
+        kept, left = await staged(ports, "kept", "one", lease_s=0), await staged(ports, "left", "two", lease_s=0)
+        await renewing.renew(ACME, [kept], lease_s=LONG_S)
+        await renewing.renew(ACME, [], lease_s=LONG_S)
+        assert await swept(ports) == [("left", 1)]
+        await renewing.renew(ACME, [left], lease_s=LONG_S)  # too late
+        with pytest.raises(Conflict):
+            await ports.store.activate(ACME, [left])
+        assert await ports.store.activate(ACME, [kept]) == {"kept"}
+
     async def test_an_abandoned_version_is_swept(self, ports: DocumentPorts) -> None:
         entry = await staged(ports, "d", "one")
         await ports.store.abandon(ACME, [entry])
@@ -335,6 +355,63 @@ class DocumentStoreContract:
         page = await ports.reader.documents(ACME, limit=10, domain="law")
         assert [record.id for record in page.items] == ["d1", "d3"]
         assert (await ports.reader.documents(ACME, limit=10, domain="none such")).items == ()
+
+    async def test_a_listing_can_be_filtered_and_still_gives_every_document_once(self, ports: DocumentPorts) -> None:
+        for number in range(12):
+            await put(ports, f"d{number:02}", f"text {number}")
+        for limit in (1, 2, 5, 50):
+            seen: list[str] = []
+            cursor = None
+            while True:
+                page = await ports.reader.documents(
+                    ACME, limit=limit, cursor=cursor, admits=lambda record: int(record.id[1:]) % 3 == 1
+                )
+                assert len(page.items) <= limit
+                seen += [record.id for record in page.items]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert seen == ["d01", "d04", "d07", "d10"]
+
+    async def test_which_documents_there_are_can_be_asked_at_once(self, ports: DocumentPorts) -> None:
+        for name in ("a", "b", "c"):
+            await put(ports, name, "text")
+        await ports.store.delete(ACME, DocumentId("b"))
+        asked = list(map(DocumentId, ["a", "b", "c", "d", "\ud800"]))
+        assert await ports.reader.existing(ACME, asked) == {"a", "c"}
+        assert await ports.reader.existing(GLOBEX, asked) == set()
+
+    async def test_many_documents_are_deleted_at_once(self, ports: DocumentPorts) -> None:
+        entries = [await put(ports, name, "text") for name in ("a", "b", "c")]
+        await put(ports, "a", "text", tenant=GLOBEX)
+        await staged(ports, "b", "other text")
+        asked = list(map(DocumentId, ["a", "b", "none", "\0", "a"]))
+        assert await ports.store.delete_all(ACME, asked) == {"a", "b"}
+        assert await ports.store.delete_all(ACME, asked) == set()
+        assert await ports.store.delete_all(ACME, []) == set()
+        assert await shown(ports, *entries) == {"c": 1}
+        assert await ports.reader.existing(GLOBEX, asked) == {"a"}
+        assert {retired.version for retired in await ports.sweep.sweepable(grace_s=LONG_S, limit=10)} == {1, 2}
+
+    async def test_an_amendment_takes_the_place_of_the_version_that_it_was_made_from(
+        self, ports: DocumentPorts
+    ) -> None:
+        await put(ports, "d", "one")
+        amendment = replace(await staged(ports, "d", "one amended"), amends=1)
+        assert await ports.store.activate(ACME, [amendment]) == {"d"}
+        assert await ports.store.activate(ACME, [amendment]) == {"d"}  # its answer was lost
+
+    async def test_an_amendment_of_what_is_no_longer_active_is_lost(self, ports: DocumentPorts) -> None:
+        await put(ports, "d", "one")
+        second = await staged(ports, "d", "two")
+        amendment = replace(await staged(ports, "d", "one amended"), amends=1)
+        await ports.store.activate(ACME, [second])
+        assert await ports.store.activate(ACME, [amendment]) == set()
+        assert await shown(ports, second, amendment) == {"d": 2}
+        late = replace(await staged(ports, "d", "two amended"), amends=2)
+        await ports.store.delete(ACME, DocumentId("d"))
+        assert await ports.store.activate(ACME, [late]) == set()
+        assert await ports.reader.existing(ACME, [DocumentId("d")]) == set()
 
     @pytest.mark.parametrize("cursor", ["", "x", "%%%", "e30", "W10", "bnVsbA", "🗝", "\ud800"])
     async def test_a_cursor_that_is_not_ours_is_refused(self, ports: DocumentPorts, cursor: str) -> None:

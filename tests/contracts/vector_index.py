@@ -338,6 +338,16 @@ class DenseIndexContract(VectorIndexContract):
         assert [hit.chunk_id for hit in hits] == ["c000001", "c000002", "c000003", "c000004"]
         assert [hit.score for hit in hits] == pytest.approx([1.0, 0.5**0.5, 0.0, -1.0], abs=1e-5)
 
+    async def test_vectors_come_back_as_they_went_in(self, index: VectorIndex) -> None:
+        vectors = {ChunkId(f"c{n:06d}"): unit(1.0, n / 7, -n) for n in range(5)}
+        await index.upsert([row(n, vector=vector) for n, vector in enumerate(vectors.values())])
+        found = await index.vectors([*vectors, ChunkId("c999999")])
+        assert found.keys() == vectors.keys()
+        for chunk_id, vector in vectors.items():
+            assert found[chunk_id].dtype == np.float32
+            assert np.array_equal(found[chunk_id], vector)
+        assert await index.vectors([]) == {}
+
     @pytest.mark.parametrize("bad", [np.ones(DIMENSION + 1, dtype=np.float32), np.full(DIMENSION, np.nan, np.float32)])
     async def test_a_vector_that_does_not_belong_here_is_refused(self, index: VectorIndex, bad: Vector) -> None:
         with pytest.raises(DependencyInvalid):
@@ -351,6 +361,10 @@ class SparseIndexContract(VectorIndexContract):
     """For the lane that is searched by terms; its index is a `PassageStore` too."""
 
     probe: Probe = Terms("word")
+
+    async def test_it_has_no_vectors_to_give(self, index: VectorIndex) -> None:
+        await index.upsert([row(1)])
+        assert await index.vectors([ChunkId("c000001")]) == {}
 
     async def test_rarer_terms_and_shorter_texts_rank_higher(self, index: VectorIndex) -> None:
         texts = {1: "cat dog", 2: "cat", 3: "cat cat dog mouse 猫", 4: "pg_stat e-1042 😀"}

@@ -83,7 +83,7 @@ class FakeDocumentStore:
             state = version.state if version else None
             if state in ("active", "retired"):
                 flipped.add(entry.document.id)
-            elif (row.active or 0) > entry.version:
+            elif (row.active or 0) > entry.version or entry.amends not in (None, row.active):
                 if version is not None:
                     version.state = "condemned"
             elif state == "staged":
@@ -114,6 +114,9 @@ class FakeDocumentStore:
             version.state = "condemned"
         return True
 
+    async def delete_all(self, tenant: Tenant, document_ids: Sequence[DocumentId]) -> set[DocumentId]:
+        return {document_id for document_id in document_ids if await self.delete(tenant, document_id)}
+
     async def visible(
         self, tenant: Tenant, candidates: Sequence[ChunkRef], *, grace_s: float
     ) -> dict[ChunkId, Passage]:
@@ -140,7 +143,13 @@ class FakeDocumentStore:
         return _record(row), row.versions[row.active].document.text
 
     async def documents(
-        self, tenant: Tenant, *, limit: int, cursor: str | None = None, domain: str | None = None
+        self,
+        tenant: Tenant,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        domain: str | None = None,
+        admits: Callable[[DocumentRecord], bool] | None = None,
     ) -> Page[DocumentRecord]:
         if cursor is not None and not cursor.startswith("after:"):
             raise ValidationError.of("/cursor", "invalid", "is not a cursor of this listing")
@@ -152,8 +161,14 @@ class FakeDocumentStore:
         ]
         if domain is not None:
             records = [record for record in records if record.domain == domain]
+        if admits is not None:
+            records = list(filter(admits, records))
         more = len(records) > limit
         return Page(tuple(records[:limit]), f"after:{records[limit - 1].id}" if more else None)
+
+    async def existing(self, tenant: Tenant, document_ids: Sequence[DocumentId]) -> set[DocumentId]:
+        rows = {document_id: self._documents.get((tenant, document_id)) for document_id in document_ids}
+        return {document_id for document_id, row in rows.items() if row is not None and row.active is not None}
 
     async def chunks(self, tenant: Tenant, document_id: DocumentId) -> list[Chunk] | None:
         row = self._documents.get((tenant, document_id))

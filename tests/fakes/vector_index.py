@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from advanced_rag.constants import BM25_B, BM25_K1, MILVUS_MAX_LIMIT
-from advanced_rag.domain.documents import ChunkId, Hit, IndexRow, Passage, Tenant
+from advanced_rag.domain.documents import ChunkId, Hit, IndexRow, Passage, Tenant, Vector
 from advanced_rag.domain.filter_matching import matches
 from advanced_rag.domain.filters import Filter
 from advanced_rag.exceptions import DependencyInvalid
@@ -52,6 +52,10 @@ class FakeVectorIndex:
         self._answer()
         return self.rows.keys() & set(chunk_ids)
 
+    async def vectors(self, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Vector]:
+        self._answer()
+        return {chunk_id: self.rows[chunk_id].vector for chunk_id in chunk_ids if chunk_id in self.rows}
+
     async def page_of_ids(self, after: ChunkId | None, limit: int) -> list[ChunkId]:
         self._answer()
         return sorted(chunk_id for chunk_id in self.rows if after is None or chunk_id > after)[:limit]
@@ -77,6 +81,10 @@ class FakeVectorIndex:
 
 class FakeSparseIndex(FakeVectorIndex):
     """The sparse lane: BM25 over the terms, and the passages beside them."""
+
+    async def vectors(self, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Vector]:
+        self._answer()
+        return {}
 
     async def passages(self, tenant: Tenant, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Passage]:
         self._answer()

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import numpy as np
 from pymilvus import AsyncMilvusClient
 
 from advanced_rag.adapters.milvus.client import ONE_ATTEMPT, MilvusConnection
@@ -16,7 +17,7 @@ from advanced_rag.adapters.milvus.errors import CollectionNotLoaded, NothingToRa
 from advanced_rag.adapters.milvus.filters import ID_FIELD, matches_nothing, render, render_ids, render_ids_after
 from advanced_rag.adapters.milvus.schema import TERMS_FIELD, VECTOR_FIELD, Layout, Row
 from advanced_rag.constants import MILVUS_MAX_LIMIT
-from advanced_rag.domain.documents import ChunkId, DocumentId, Hit, IndexRow, Passage, Tenant
+from advanced_rag.domain.documents import ChunkId, DocumentId, Hit, IndexRow, Passage, Tenant, Vector
 from advanced_rag.domain.filters import Filter
 from advanced_rag.exceptions import DependencyUnavailable
 from advanced_rag.ports.indexes import Probe
@@ -114,6 +115,15 @@ class MilvusVectorIndex:
                 found.update(ChunkId(row[ID_FIELD]) for row in rows)
         return found
 
+    async def vectors(self, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Vector]:
+        """By primary key, with strong consistency."""
+        found: dict[ChunkId, Vector] = {}
+        for ids in _slices(chunk_ids, _IDS_PER_CALL):
+            rows = await self._rows(ids, fields=(ID_FIELD, VECTOR_FIELD), consistency_level="Strong")
+            with translated(self.name):
+                found |= {ChunkId(row[ID_FIELD]): np.asarray(row[VECTOR_FIELD], dtype=np.float32) for row in rows}
+        return found
+
     async def page_of_ids(self, after: ChunkId | None, limit: int) -> list[ChunkId]:
         """By primary key; at most 16,384 a page."""
 
@@ -166,6 +176,10 @@ class MilvusVectorIndex:
 @dataclass(frozen=True, slots=True)
 class MilvusSparseIndex(MilvusVectorIndex):
     """The sparse lane's collection, which keeps the texts too: also a `PassageStore`."""
+
+    async def vectors(self, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Vector]:  # noqa: ARG002  # the port's
+        """None: what it is searched by, it makes of the terms by itself."""
+        return {}
 
     async def passages(self, tenant: Tenant, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Passage]:
         """Of that tenant only, marked stale."""

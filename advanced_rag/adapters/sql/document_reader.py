@@ -1,9 +1,9 @@
-"""Documents of record: reading what is visible. Every method is one statement."""
+"""Documents of record: reading what is visible. Every method is one statement, but for a listing that is filtered."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -19,6 +19,8 @@ from advanced_rag.domain.documents import Chunk, ChunkId, DocumentId, Metadata, 
 from advanced_rag.ports.documents import ChunkRef, DocumentRecord, Page
 
 _CURSOR_KIND: Final = "documents"
+_LOOKED_AT_ONCE: Final = 500
+_MAX_LOOKS: Final = 10
 _c, _d, _v = chunks.c, documents.c, document_versions.c
 _CHUNK_OF_VERSION: Final = and_(_c.tenant == _v.tenant, _c.document_id == _v.document_id, _c.version == _v.version)
 _VERSION_OF_DOCUMENT: Final = and_(_v.tenant == _d.tenant, _v.document_id == _d.id)
@@ -68,27 +70,43 @@ class SqlDocumentReader:
         return None if row is None else (_record(row), row.text)
 
     async def documents(
-        self, tenant: Tenant, *, limit: int, cursor: str | None = None, domain: str | None = None
+        self,
+        tenant: Tenant,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        domain: str | None = None,
+        admits: Callable[[DocumentRecord], bool] | None = None,
     ) -> Page[DocumentRecord]:
-        """Active documents by id."""
-        statement = (
-            select(*_RECORD_COLUMNS)
-            .where(_d.tenant == tenant, _d.active_version.is_not(None))
-            .order_by(_d.id)
-            .limit(limit + 1)
-        )
-        if cursor is not None:
-            (after,) = decoded_cursor(_CURSOR_KIND, cursor, (str,))
-            statement = statement.where(_d.id > after)
+        """Active documents by id. `admits` is asked of 5,000 a page at most, so that no page takes for ever."""
+        statement = select(*_RECORD_COLUMNS).where(_d.tenant == tenant, _d.active_version.is_not(None)).order_by(_d.id)
+        after = "" if cursor is None else str(decoded_cursor(_CURSOR_KIND, cursor, (str,))[0])
         if domain is not None:
             if not is_storable(domain):
                 return Page((), None)
             statement = statement.where(_d.domain == domain)
+        kept: list[DocumentRecord] = []
+        at_once = limit + 1 if admits is None else _LOOKED_AT_ONCE
+        for _ in range(_MAX_LOOKS):
+            async with self.pool.read() as connection:
+                rows = (await connection.execute(statement.where(_d.id > after).limit(at_once))).all()
+            for record in map(_record, rows):
+                if admits is not None and not admits(record):
+                    after = record.id
+                    continue
+                if len(kept) == limit:
+                    return Page(tuple(kept), encoded_cursor(_CURSOR_KIND, (after,)))
+                kept.append(record)
+                after = record.id
+            if len(rows) < at_once:
+                return Page(tuple(kept), None)
+        return Page(tuple(kept), encoded_cursor(_CURSOR_KIND, (after,)))
+
+    async def existing(self, tenant: Tenant, document_ids: Sequence[DocumentId]) -> set[DocumentId]:
+        """Those that have an active version."""
+        own = (_d.tenant == tenant, among(_d.id, filter(is_storable, document_ids)), _d.active_version.is_not(None))
         async with self.pool.read() as connection:
-            rows = (await connection.execute(statement)).all()
-        items = tuple(_record(row) for row in rows[:limit])
-        more = len(rows) > limit and items
-        return Page(items, encoded_cursor(_CURSOR_KIND, (items[-1].id,)) if more else None)
+            return {row.id for row in await connection.execute(select(_d.id).where(*own))}
 
     async def chunks(self, tenant: Tenant, document_id: DocumentId) -> list[Chunk] | None:
         """The active version's chunks in order, or None where there is no such document."""

@@ -82,12 +82,13 @@ class SqlDocumentStore:
                 place and nobody deleted the document. Nothing was flipped.
         """
         wanted = {entry.document.id: entry.version for entry in sorted(staged, key=lambda entry: entry.version)}
+        amended = {entry.document.id: entry.amends for entry in staged if entry.amends is not None}
         if not wanted:
             return set()
         async with self.pool.write() as connection:
             actives = await _locked_documents(connection, tenant, wanted)
             states = await _locked_states(connection, tenant, wanted)
-            flips = _Flips.sorted_out(wanted, actives, states)
+            flips = _Flips.sorted_out(wanted, amended, actives, states)
             await _flip(connection, tenant, flips, actives)
             flipped = set(flips.forward) | flips.done
             if also is not None:
@@ -110,12 +111,14 @@ class SqlDocumentStore:
 
     async def delete(self, tenant: Tenant, document_id: DocumentId) -> bool:
         """Tombstone. Takes every version along that was numbered before, staged ones too."""
-        if not is_storable(document_id):
-            return False
+        return bool(await self.delete_all(tenant, [document_id]))
+
+    async def delete_all(self, tenant: Tenant, document_ids: Sequence[DocumentId]) -> set[DocumentId]:
+        """Tombstones for those that there are, in one transaction."""
         d, v = documents.c, document_versions.c
         tombstone = (
             update(documents)
-            .where(d.tenant == tenant, d.id == document_id, d.active_version.is_not(None))
+            .where(d.tenant == tenant, d.active_version.is_not(None))
             .values(
                 active_version=None,
                 content_hash="",
@@ -127,13 +130,15 @@ class SqlDocumentStore:
                 deleted_at=database_now(),
             )
         )
-        condemn = update(document_versions).where(
-            v.tenant == tenant, v.document_id == document_id, v.state != CONDEMNED
-        )
+        condemn = update(document_versions).where(v.tenant == tenant, v.state != CONDEMNED)
         async with self.pool.write() as connection:
-            deleted = (await connection.execute(tombstone)).rowcount > 0
+            there = await _locked_documents(connection, tenant, filter(is_storable, document_ids))
+            deleted = {document_id for document_id, row in there.items() if row.active_version is not None}
             if deleted:
-                await connection.execute(condemn.values(state=CONDEMNED, lease_until=None))
+                await connection.execute(tombstone.where(among(d.id, deleted)))
+                await connection.execute(
+                    condemn.where(among(v.document_id, deleted)).values(state=CONDEMNED, lease_until=None)
+                )
         return deleted
 
 
@@ -149,6 +154,7 @@ class _Flips:
     def sorted_out(
         cls,
         wanted: Mapping[DocumentId, int],
+        amended: Mapping[DocumentId, int],
         actives: Mapping[DocumentId, AnyRow],
         states: Mapping[tuple[DocumentId, int], str],
     ) -> _Flips:
@@ -158,13 +164,17 @@ class _Flips:
             document = actives.get(document_id)
             if state in (ACTIVE, RETIRED):  # this very call was made before, and only its answer was lost
                 flips.done.add(document_id)
-            elif document is not None and (document.active_version or 0) > version:
+            elif document is not None and _is_overtaken(document.active_version, version, amended.get(document_id)):
                 flips.lost[document_id] = version
             elif state == STAGED:
                 flips.forward[document_id] = version
             elif document is None or document.deleted_at is None:
                 raise Conflict("the lease of a staged version ended before it was activated")
         return flips
+
+
+def _is_overtaken(active: int | None, version: int, amends: int | None) -> bool:
+    return (active or 0) > version or (amends is not None and amends != active)
 
 
 async def _number(connection: AsyncConnection, tenant: Tenant, drafts: Sequence[Draft]) -> dict[DocumentId, AnyRow]:

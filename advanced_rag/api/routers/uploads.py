@@ -33,6 +33,7 @@ async def ingest_files(
 
     `Idempotency-Key` makes it safe to repeat for 24 hours.
     """
+    await state.executor.run(uploader.room.require)
     async with received_form(request, below=uploader.folder, executor=state.executor) as form:
         upload = upload_of(form)
 

@@ -10,6 +10,7 @@ import pytest
 from advanced_rag.adapters import guarded
 from advanced_rag.adapters.guarded import (
     Guarded,
+    GuardedChunkLedger,
     GuardedCitedDocuments,
     GuardedCollectionRegistry,
     GuardedConversationStore,
@@ -40,6 +41,7 @@ from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionS
 from advanced_rag.ports.idempotency import IdempotencyStore
 from advanced_rag.ports.indexes import PassageStore, VectorIndex
 from advanced_rag.ports.jobs import JobQueue, JobStore
+from advanced_rag.ports.ledger import ChunkLedger
 from advanced_rag.ports.models import EmbeddingModel, Encoder
 from advanced_rag.resilience.bulkhead import BulkheadValues
 from advanced_rag.resilience.guard import Guard, GuardValues, build_guard
@@ -53,6 +55,7 @@ PORTS: list[tuple[type, type[Guarded[Any]]]] = [
     (DocumentStore, GuardedDocumentStore),
     (DocumentReader, GuardedDocumentReader),
     (VersionSweep, GuardedVersionSweep),
+    (ChunkLedger, GuardedChunkLedger),
     (ConversationStore, GuardedConversationStore),
     (Retention, GuardedRetention),
     (FeedbackStore, GuardedFeedbackStore),
@@ -99,6 +102,7 @@ def typed(inner: Any, guard: Guard) -> tuple[object, ...]:
     store: DocumentStore = GuardedDocumentStore(inner, guard)
     reader: DocumentReader = GuardedDocumentReader(inner, guard)
     sweep: VersionSweep = GuardedVersionSweep(inner, guard)
+    ledger: ChunkLedger = GuardedChunkLedger(inner, guard)
     conversations: ConversationStore = GuardedConversationStore(inner, guard)
     retention: Retention = GuardedRetention(inner, guard)
     feedback: FeedbackStore = GuardedFeedbackStore(inner, guard)
@@ -107,7 +111,7 @@ def typed(inner: Any, guard: Guard) -> tuple[object, ...]:
     jobs: JobStore = GuardedJobStore(inner, guard)
     queue: JobQueue = GuardedJobQueue(inner, guard)
     keys: IdempotencyStore = GuardedIdempotencyStore(inner, guard)
-    documents = (vectors, passages, encoder, store, reader, sweep)
+    documents = (vectors, passages, encoder, store, reader, sweep, ledger)
     return *documents, conversations, retention, feedback, cited, collections, jobs, queue, keys
 
 

@@ -14,12 +14,14 @@ import httpx
 from fastapi import FastAPI
 
 from advanced_rag.api.app import ApiOptions, create_app
-from advanced_rag.domain.documents import ChunkId, DocumentId, Lane, Passage, Tenant
+from advanced_rag.domain.documents import Chunk, ChunkId, DocumentId, Lane, Passage, Tenant
 from advanced_rag.domain.filters import FieldType
 from advanced_rag.exceptions import NotFound
 from advanced_rag.ports.commits import KeptAnswer
 from advanced_rag.ports.conversations import Feedback, Message, Session, Vote
 from advanced_rag.ports.documents import DocumentRecord, Page
+from advanced_rag.ports.storage import StorageRoom, UnlimitedRoom
+from advanced_rag.services.amending import Amendment
 from advanced_rag.services.answering import Answer, ChatQuery, Citation
 from advanced_rag.services.conversations import ConversationsService
 from advanced_rag.services.feedback import FeedbackService
@@ -83,6 +85,9 @@ class FakeServices:
     readiness_answer: Readiness = field(default_factory=lambda: Readiness(ready=True, status="ready"))
     ticking: bool = True
     degraded: tuple[str, ...] = ()
+    room: StorageRoom = field(default_factory=UnlimitedRoom)
+    filters: list[object] = field(default_factory=list)
+    amendments: list[Amendment] = field(default_factory=list)
     conversation_store: FakeConversationStore = field(default_factory=FakeConversationStore)
     key_store: FakeIdempotencyStore = field(default_factory=FakeIdempotencyStore)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -100,6 +105,7 @@ class FakeServices:
             declared={"lang": FieldType.STRING, "author": FieldType.STRING},
             values=UploadValues(files_in_flight=2, max_text_chars=1_000_000),
             observe=lambda outcome, _seconds: self.parsed.append(outcome),
+            room=self.room,
         )
 
     def __post_init__(self) -> None:
@@ -126,6 +132,14 @@ class FakeServices:
         return FakeReader(self)
 
     @property
+    def amending(self) -> FakeEditor:
+        return FakeEditor(self)
+
+    @property
+    def removal(self) -> FakeEditor:
+        return FakeEditor(self)
+
+    @property
     def conversations(self) -> FakeConversations:
         return FakeConversations(self)
 
@@ -135,7 +149,9 @@ class FakeServices:
 
     @property
     def jobs(self) -> JobsService:
-        return JobsService(self.job_store, InlineWorkers(), look_interval_s=0.005, draining=self.draining)
+        return JobsService(
+            self.job_store, InlineWorkers(), look_interval_s=0.005, draining=self.draining, room=self.room
+        )
 
     @property
     def keys(self) -> IdempotencyService:
@@ -234,13 +250,57 @@ class FakeReader:
             raise NotFound("there is no such document")
         return RECORD, self.services.stored[document_id]
 
+    async def chunks(self, tenant: Tenant, document_id: DocumentId) -> list[Chunk]:
+        assert tenant
+        await self.services.act()
+        if document_id not in self.services.stored:
+            raise NotFound("there is no such document")
+        text = self.services.stored[document_id]
+        return [Chunk(PASSAGE.chunk_id, document_id, 1, 0, text, 0, len(text), "", len(text.split()))]
+
     async def documents(
-        self, tenant: Tenant, *, limit: int, cursor: str | None = None, domain: str | None = None
+        self,
+        tenant: Tenant,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        domain: str | None = None,
+        filters: object | None = None,
     ) -> Page[DocumentRecord]:
         assert tenant
         assert limit
+        self.services.filters.append(filters)
         await self.services.act()
         return Page((RECORD,), cursor or domain)
+
+
+@dataclass(frozen=True)
+class FakeEditor:
+    """Amends and removes what is stored; remembers what it was asked."""
+
+    services: FakeServices
+
+    async def amend(self, tenant: Tenant, document_id: DocumentId, amendment: Amendment) -> IngestOutcome:
+        assert tenant
+        self.services.amendments.append(amendment)
+        await self.services.act()
+        if document_id not in self.services.stored:
+            raise NotFound("there is no such document")
+        return IngestOutcome(document_id, IngestStatus.REPLACED, 2, 1)
+
+    async def by_ids(self, tenant: Tenant, document_ids: Sequence[DocumentId], *, dry_run: bool) -> int:
+        assert tenant
+        await self.services.act()
+        there = self.services.stored.keys() & set(document_ids)
+        for document_id in () if dry_run else there:
+            del self.services.stored[document_id]
+        return len(there)
+
+    async def by_filter(self, tenant: Tenant, filters: object, *, domain: str | None, dry_run: bool) -> int:
+        assert tenant
+        self.services.filters.append((filters, domain, dry_run))
+        await self.services.act()
+        return 7
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ async def test_a_wrong_method_is_told_the_right_ones(api: Api) -> None:
     response = await api.client.put("/v1/retrieve")
     assert response.status_code == 405
     assert response.headers["Allow"] == "POST"
-    assert (await api.client.post("/v1/documents/keys")).headers["Allow"] == "DELETE, GET"
+    assert (await api.client.post("/v1/documents/keys")).headers["Allow"] == "DELETE, GET, PATCH"
 
 
 async def test_before_the_services_are_there_the_answer_is_starting() -> None:

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from advanced_rag.domain.documents import ChunkId, DocumentId
-from advanced_rag.exceptions import DependencyInvalid, EmbeddingGenerationError, MilvusConnectionError
+from advanced_rag.exceptions import (
+    DependencyInvalid,
+    EmbeddingGenerationError,
+    InsufficientStorage,
+    MilvusConnectionError,
+)
 from advanced_rag.services.ingest_outcome import IngestStatus
 from tests.fakes.services import ACME, FakeServices, given, names
 from tests.fakes.vector_index import FakeVectorIndex
@@ -144,3 +149,25 @@ async def test_a_sweep_that_breaks_off_is_finished_by_the_next() -> None:
     services.sparse.error = None
     assert await services.sweeping.sweep_once() == 1
     assert not services.sparse.rows
+
+
+class NoRoom:
+    """A full disk."""
+
+    def require(self) -> None:
+        raise InsufficientStorage("full")
+
+
+@pytest.mark.req("R6.13")
+async def test_on_a_full_disk_nothing_is_begun_and_reading_goes_on() -> None:
+    services = FakeServices()
+    await services.ingest(given("The keys hang in cabinet B.", "keys"))
+    room = services.indexing.room
+    object.__setattr__(services.indexing, "room", NoRoom())
+    with pytest.raises(InsufficientStorage):
+        await services.ingest(given("The keys hang in cabinet C.", "keys"))
+    assert await services.documents.sweepable(grace_s=0, limit=10) == []  # not even a staged version
+    assert names(await services.retrieve("keys")) == ["keys"]
+    object.__setattr__(services.indexing, "room", room)
+    (outcome,) = await services.ingest(given("The keys hang in cabinet C.", "keys"))
+    assert (outcome.status, outcome.version) == (IngestStatus.REPLACED, 2)

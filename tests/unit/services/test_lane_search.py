@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from advanced_rag.domain.documents import ChunkId, DocumentId, Hit, IndexRow, Lane, Matrix, Tenant
+from advanced_rag.domain.documents import ChunkId, DocumentId, Hit, IndexRow, Lane, Matrix, Tenant, Vector
 from advanced_rag.domain.filters import Filter
 from advanced_rag.exceptions import (
     BulkheadFull,
@@ -63,6 +63,9 @@ class Scripted:
 
     async def present(self, chunk_ids: Sequence[ChunkId]) -> set[ChunkId]:
         return set(chunk_ids)
+
+    async def vectors(self, chunk_ids: Sequence[ChunkId]) -> dict[ChunkId, Vector]:
+        return {}
 
     async def page_of_ids(self, after: ChunkId | None, limit: int) -> list[ChunkId]:
         return []
