@@ -10,6 +10,7 @@ import pytest
 from advanced_rag.adapters import guarded
 from advanced_rag.adapters.guarded import (
     Guarded,
+    GuardedChunkLedger,
     GuardedCitedDocuments,
     GuardedCollectionRegistry,
     GuardedConversationStore,
@@ -40,6 +41,7 @@ from advanced_rag.ports.documents import DocumentReader, DocumentStore, VersionS
 from advanced_rag.ports.idempotency import IdempotencyStore
 from advanced_rag.ports.indexes import PassageStore, VectorIndex
 from advanced_rag.ports.jobs import JobQueue, JobStore
+from advanced_rag.ports.ledger import ChunkLedger
 from advanced_rag.ports.models import EmbeddingModel, Encoder
 from advanced_rag.resilience.bulkhead import BulkheadValues
 from advanced_rag.resilience.guard import Guard, GuardValues, build_guard
@@ -57,6 +59,7 @@ PORTS: list[tuple[type, type[Guarded[Any]]]] = [
     (Retention, GuardedRetention),
     (FeedbackStore, GuardedFeedbackStore),
     (CitedDocuments, GuardedCitedDocuments),
+    (ChunkLedger, GuardedChunkLedger),
     (CollectionRegistry, GuardedCollectionRegistry),
     (JobStore, GuardedJobStore),
     (JobQueue, GuardedJobQueue),
@@ -103,12 +106,13 @@ def typed(inner: Any, guard: Guard) -> tuple[object, ...]:
     retention: Retention = GuardedRetention(inner, guard)
     feedback: FeedbackStore = GuardedFeedbackStore(inner, guard)
     cited: CitedDocuments = GuardedCitedDocuments(inner, guard)
+    ledger: ChunkLedger = GuardedChunkLedger(inner, guard)
     collections: CollectionRegistry = GuardedCollectionRegistry(inner, guard)
     jobs: JobStore = GuardedJobStore(inner, guard)
     queue: JobQueue = GuardedJobQueue(inner, guard)
     keys: IdempotencyStore = GuardedIdempotencyStore(inner, guard)
     documents = (vectors, passages, encoder, store, reader, sweep)
-    return *documents, conversations, retention, feedback, cited, collections, jobs, queue, keys
+    return *documents, conversations, retention, feedback, cited, ledger, collections, jobs, queue, keys
 
 
 @pytest.mark.req("R3.1")
