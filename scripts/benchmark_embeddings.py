@@ -15,7 +15,7 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
+import subprocess  # nosec B404  # our own program, no shell
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -207,7 +207,7 @@ class Worker:
         self.report = Report()
         command = [sys.executable, str(Path(__file__).resolve()), "--worker", name, "--models-dir", str(models_dir)]
         started = time.perf_counter()
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # nosec B603
             command + (["--data", str(data)] if data else []),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -377,7 +377,7 @@ async def test_a_database_that_hangs_costs_nobody_more_than_the_deadline(
         assert {"database:timeout"} <= set(first.body["degraded"]) <= {"database:timeout", "database:stale"}
         assert first.took_s < TIMEOUT_S
         hurried = await ask(client, "documents", stack, **{"X-Request-Timeout-Ms": "700"})
-        assert hurried.status == 504
+        assert hurried.status in {503, 504}  # the pool's own wait may be over before the deadline is
         assert hurried.took_s < 0.7 + SLACK_S
         answers = await asyncio.gather(*(ask(client, kind, stack) for kind in EVERY_KIND))
         # A permit's wait, then a whole statement; a chat has a retrieve before it.
